@@ -1,0 +1,87 @@
+"""Every error the project raises on purpose, and what each one means to the caller.
+
+    IonError                     one sentence for a person: what is wrong, where, what would mend it
+    ├── PayloadError             a payload cannot become an order        (exit 1)
+    │   └── NotAnOrderError      it is readable, but says nothing to ship (exit 1)
+    ├── NotApprovedError         the order exists but must not be told yet (exit 1)
+    ├── RenderError              a mail that would not read back exactly  (exit 1)
+    ├── MailError                a file that is no mail at all            (exit 1)
+    ├── StoreError               the database refused, the data is intact (exit 1)
+    │   └── ClaimLostError       another process has the row now          (`ion.store`)
+    ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
+    ├── RefusedError             the relay refused the mail for good      (`ion.notify.submit`)
+    ├── ReadFailedError, ReaderUnavailableError                           (`ion.worker`, never leave it)
+    ├── UnknownMerchantError     no merchant of that name                 (exit 2)
+    ├── UnknownProfileError      no export profile of that name           (exit 2)
+    ├── SettingError             a setting or key file is wrong           (exit 3)
+    └── UnreachableError         a server did not answer                  (exit 4)
+
+`exit_status` is what the command line returns when such an error ends the whole command.
+Messages never carry personal data beyond the field named, and never card data.
+"""
+
+
+class IonError(Exception):
+    """A failure with one sentence a person can act on."""
+
+    exit_status = 1
+
+
+class PayloadError(IonError):
+    """A payload cannot be read as an order.
+
+    `field` is the path in the payload (`InternationalDetails.TotalPrice`), or None where the
+    whole text is meant.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class NotAnOrderError(PayloadError):
+    """The payload is well formed but is not an order by itself (a payment, a refund, a cart)."""
+
+
+class NotApprovedError(IonError):
+    """The order's status is not an approved one; the message says what would approve it."""
+
+
+class RenderError(IonError):
+    """A mail did not come back from its own bodies exactly; `field` names what was lost."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MailError(IonError):
+    """The octets given are not a mail message."""
+
+
+class StoreError(IonError):
+    """The store refused an operation; nothing was changed."""
+
+
+class UnknownMerchantError(IonError):
+    """No merchant of that name exists here."""
+
+    exit_status = 2
+
+
+class UnknownProfileError(IonError):
+    """No export profile of that name exists; the message names those that do."""
+
+    exit_status = 2
+
+
+class SettingError(IonError):
+    """A setting, a key file or the templates folder is wrong; the message names it."""
+
+    exit_status = 3
+
+
+class UnreachableError(IonError):
+    """A server could not be reached or ended the conversation."""
+
+    exit_status = 4

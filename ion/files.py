@@ -1,0 +1,40 @@
+"""Files that appear whole or not at all, readable by their owner only."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+T = TypeVar("T")
+
+
+def write_whole(path: Path, writer: Callable[[BinaryIO], T]) -> T:
+    """Have `writer` fill a file that then appears at `path` in one step; returns what `writer` returns.
+
+    The octets go to a hidden file in the same folder, are forced to the disk, and only then take the name, so a
+    reader sees the old file or the new one, never a part. When anything fails, `path` is as it was and nothing
+    else stays behind. The file belongs to its owner alone (mode 0600). Raises OSError, or what `writer` raises.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:  # writers of zip archives seek and read back
+            result = writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return result
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk: a name is an entry of its folder, not of the file. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
