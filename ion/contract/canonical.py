@@ -1,0 +1,154 @@
+"""Canonical text: the one sequence of octets that stands for a notification and its order, and the seal is over.
+
+An `Entry` is one stated value: its code, its index (position of the block, position in a list) and its canonical
+text. Absent values have no entry. The encoding is injective: `code[index]:<octets of the value>:<value>\\n`, so no two
+different orders share a text, whatever characters their values hold.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ion.contract.fields import FIELDS, HEADER_SECTIONS, ORDER_SECTIONS, SECTIONS, Field, Kind, Section
+from ion.contract.forms import pair_text
+from ion.contract.notification import Notification
+from ion.order import Money, Order, Pair, decimal_text, read_decimal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stated value. `index`: () or (block,) or (position,) or (block, position), each from 0."""
+
+    section: str
+    field: str
+    index: tuple[int, ...]
+    value: str
+
+    @property
+    def code(self) -> str:
+        return f"{self.section}.{self.field}"
+
+    @property
+    def name(self) -> str:
+        """The entry's place, for people: `line[2].sku`."""
+        section, rest = SECTIONS[self.section], list(self.index)
+        block = f"[{rest.pop(0) + 1}]" if section.repeated else ""
+        return f"{self.section}{block}.{self.field}" + "".join(f"[{place + 1}]" for place in rest)
+
+
+def entries(notification: Notification, order: Order) -> Iterator[Entry]:
+    """All stated values of both, in the contract's order."""
+    for section in HEADER_SECTIONS:
+        yield from _block(section, notification, ())
+    yield from order_entries(order)
+
+
+def order_entries(order: Order) -> Iterator[Entry]:
+    """All stated values of the order, in the contract's order."""
+    for section in ORDER_SECTIONS:
+        part = getattr(order, section.path) if section.path else order
+        if section.repeated:
+            for place, element in enumerate(part):
+                yield from _block(section, element, (place,))
+        else:
+            yield from _block(section, part, ())
+
+
+def canonical_bytes(values: Iterable[Entry]) -> bytes:
+    """The octets under the seal, UTF-8. The entries' order is the contract's, whatever order they come in."""
+    text = []
+    for entry in sorted(values, key=_contract_order):
+        size = len(entry.value.encode())
+        index = ",".join(str(place) for place in entry.index)
+        text.append(f"{entry.code}[{index}]:{size}:{entry.value}\n")
+    return "".join(text).encode()
+
+
+def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the order as plain values, ready for `model_validate`. Raises ValueError for a gap in a list."""
+    header: dict[str, Any] = {}
+    order: dict[str, Any] = {}
+    for entry in sorted(values, key=_contract_order):
+        section, field = SECTIONS[entry.section], FIELDS[entry.code]
+        block = header if section in HEADER_SECTIONS else order
+        index = list(entry.index)
+        if section.path:
+            block = (
+                _element(block.setdefault(section.path, []), index.pop(0))
+                if section.repeated
+                else block.setdefault(section.path, {})
+            )
+        value = _plain(field.kind, entry.value)
+        if field.repeated:
+            listed = block.setdefault(field.name, [])
+            if index.pop(0) != len(listed):
+                raise ValueError(f"{entry.name}: one before it is missing")
+            listed.append(value)
+        else:
+            block[field.name] = value
+    return header, order
+
+
+_RANK = {code: rank for rank, code in enumerate(FIELDS)}
+_SECTION_RANK = {code: rank for rank, code in enumerate(SECTIONS)}
+
+
+def _contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
+    block = entry.index[0] if SECTIONS[entry.section].repeated else 0
+    return _SECTION_RANK[entry.section], block, _RANK[entry.code], entry.index
+
+
+def _element(blocks: list[dict[str, Any]], place: int) -> dict[str, Any]:
+    if place == len(blocks):
+        blocks.append({})
+    if place != len(blocks) - 1:
+        raise ValueError(f"block {place + 1}: the one before it is missing")
+    return blocks[place]
+
+
+def _block(section: Section, part: Any, index: tuple[int, ...]) -> Iterator[Entry]:
+    for field in section.fields:
+        value = getattr(part, field.name)
+        if field.repeated:
+            for place, element in enumerate(value):
+                yield Entry(section.code, field.name, (*index, place), _canonical(field, element))
+        elif value is not None and value is not False:
+            yield Entry(section.code, field.name, index, _canonical(field, value))
+
+
+def _canonical(field: Field, value: Any) -> str:
+    match field.kind:
+        case Kind.NUMBER:
+            return str(value) if isinstance(value, int) else decimal_text(value)
+        case Kind.MONEY:
+            assert isinstance(value, Money)
+            amount = decimal_text(value.amount)
+            return f"{amount} {value.currency}" if value.currency else amount
+        case Kind.FLAG:
+            return "1"
+        case Kind.PAIR:
+            assert isinstance(value, Pair)
+            return pair_text(value.name, value.value)
+        case Kind.INSTANT:
+            assert isinstance(value, datetime)
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case _:
+            return str(value)
+
+
+def _plain(kind: Kind, value: str) -> Any:
+    match kind:
+        case Kind.NUMBER:
+            return read_decimal(value)
+        case Kind.MONEY:
+            amount, _, currency = value.partition(" ")
+            return {"amount": amount, "currency": currency or None}
+        case Kind.FLAG:
+            return True
+        case Kind.PAIR:
+            name, inner = json.loads(value)
+            return {"name": name, "value": inner}
+        case _:
+            return value
