@@ -1,0 +1,8 @@
+"""Raw message → graded notifications: find (`unwrap`), read (`streams`, `claims`), judge (`judge`).
+
+Pure: no database, no network, no settings; what it needs comes in as octets and keys.
+"""
+
+from ion.reading.judge import Grade, Judged, Problem, read_message
+
+__all__ = ["Grade", "Judged", "Problem", "read_message"]
