@@ -1,0 +1,174 @@
+"""One database: its engine, its file, and the two kinds of transaction everything else is written in.
+
+SQLite: write-ahead log, `synchronous=FULL` (a commit that returned survives a power loss), foreign keys on, every
+writing transaction `BEGIN IMMEDIATE`, the file readable by its owner only. PostgreSQL: through psycopg 3; what has
+to be done one at a time takes a row lock.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from ion.errors import IonError, SettingError, StoreError
+
+# Below the ten seconds and more that SMTP clients and web clients wait for an answer.
+BUSY_TIMEOUT_SECONDS = 8.0
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+class Database:
+    """An engine and its transactions. Safe to use from several threads; one per process."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        if self._is_sqlite:
+            self._read_engine = engine.execution_options(ion_begin="BEGIN")
+        else:
+            # One snapshot for a whole reading transaction, so that sums over several tables agree.
+            self._read_engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
+        with translated(), self._read_engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
+        with translated(), self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """End all connections. Further use would open new ones."""
+        self._engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database refused: {_cause(error)}") from error
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    original: Any = error.orig if isinstance(error, DBAPIError) else error
+    diagnosis = getattr(original, "diag", None)  # psycopg: its message would quote the row
+    if diagnosis is not None:
+        known = (type(original).__name__, getattr(original, "sqlstate", None), diagnosis.constraint_name)
+        return " ".join(part for part in known if part)
+    if type(original).__module__ == "sqlite3":
+        return f"{type(original).__name__}: {original}"  # SQLite names tables and columns, never values
+    return type(original).__name__
+
+
+def make_engine(url: str, *, foreign_keys: bool = True, **options: Any) -> sa.Engine:
+    """The engine for `sqlite:///PATH` or `postgresql://...`; for SQLite the file is created, owner-only.
+
+    Raises SettingError where the URL names no database this program knows, StoreError where the file cannot be created.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise SettingError("database_url is no database URL; give sqlite:///PATH or postgresql://...") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed, foreign_keys=foreign_keys, **options)
+    if parsed.get_backend_name() == "postgresql":
+        return _postgresql_engine(parsed, **options)
+    raise SettingError(f"database_url: {parsed.get_backend_name()} is not supported; SQLite and PostgreSQL are")
+
+
+def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise SettingError("database_url: SQLite needs a file, sqlite:///PATH")
+    _create_file(Path(url.database))
+    engine = sa.create_engine(
+        url,
+        # The driver must begin nothing by itself; _begin does.
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
+        **options,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:  # noqa: ARG001
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # IMMEDIATE, because a transaction that begins by reading and then writes loses to, or overwrites, another.
+        connection.exec_driver_sql(connection.get_execution_options().get("ion_begin", "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def _create_file(path: Path) -> None:
+    """Create the file and its folder for their owner only; take others' rights away from one that is there.
+
+    SQLite gives the files of the write-ahead log the rights of the database file.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(descriptor).st_mode & 0o077:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreError(f"the database file {path} cannot be opened: {error.strerror}") from error
+
+
+def _postgresql_engine(url: sa.URL, **options: Any) -> sa.Engine:
+    try:
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+            pool_pre_ping=True,
+            hide_parameters=True,
+            **options,
+        )
+    except (ImportError, NoSuchModuleError) as error:
+        raise SettingError("PostgreSQL needs its driver: pip install 'ion-orders[postgres]'") from error
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:  # noqa: ARG001
+        connection.execute(f"SET lock_timeout = '{int(BUSY_TIMEOUT_SECONDS * 1000)}ms'")
+        connection.commit()
+
+    return engine
+
+
+def insert_new(connection: sa.Connection, table: Any, key: str, **values: Any) -> Any:
+    """Insert a row and return its column `key`; None where a row with the same unique key is there already.
+
+    Where another transaction is inserting the same key it waits for that one's end.
+    """
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+        statement: Any = insert_sqlite(table)
+    else:
+        from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+        statement = insert_postgresql(table)
+    # The row that comes back says whether there is one: drivers do not agree on the row count of an INSERT.
+    insert = statement.on_conflict_do_nothing().returning(getattr(table, key))
+    return connection.execute(insert, values).scalar()
+
+
+def one_row(result: sa.CursorResult[Any], otherwise: IonError) -> None:
+    """A conditional change must have met exactly one row; else its condition no longer held: raises `otherwise`."""
+    if result.rowcount != 1:
+        raise otherwise

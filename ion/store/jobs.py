@@ -1,0 +1,115 @@
+"""Job runs: one row for each job, merchant and business date, so that however many schedulers ring, a job runs once.
+
+running -> done       over: never claimed again
+        -> failed     may be claimed again at once; `attempts` tells the caller how often that was
+        -> running    taken over by another process after the lease ran out
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from ion.store import tables
+from ion.store.engine import Database, insert_new, one_row
+from ion.store.messages import ClaimLostError
+from ion.store.types import JobState, utc_now
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """A run as it was claimed or listed. `merchant` is "" where the job is for all; `attempts` counts claims."""
+
+    id: int
+    job: str
+    merchant: str
+    business_date: date
+    state: str
+    claimed_by: str
+    lease_until: datetime
+    started_at: datetime
+    finished_at: datetime | None
+    attempts: int
+    detail: dict[str, Any]
+
+
+class Jobs(Database):
+    """Each method is one transaction of its own and raises StoreError where the database refuses."""
+
+    def claim_job_run(
+        self, job: str, business_date: date, *, claimed_by: str, lease_seconds: float, merchant: str = ""
+    ) -> JobRun | None:
+        """The run, if it is ours to do now; None where it is done or somebody else is at it.
+
+        A run that failed, or whose lease ran out, is taken over. `claimed_by` names the process, for people. Whoever
+        may need longer than the lease has to be idempotent, because another may begin.
+        """
+        table, now = tables.JobRun, utc_now()
+        mine = {
+            "state": JobState.RUNNING.value,
+            "claimed_by": claimed_by,
+            "lease_until": now + timedelta(seconds=lease_seconds),
+            "started_at": now,
+            "finished_at": None,
+            "detail": "{}",
+        }
+        key = {"job": job, "merchant": merchant, "business_date": business_date}
+        with self.reading() as connection:
+            if connection.execute(_runs(**key).where(col(table.state) == JobState.DONE.value)).first() is not None:
+                return None
+        with self.writing() as connection:
+            changed = 1
+            if insert_new(connection, table, "id", **key, **mine, attempts=1) is None:
+                changed = connection.execute(
+                    sa.update(table)
+                    .where(*(getattr(table, name) == value for name, value in key.items()))
+                    .where(
+                        sa.or_(
+                            col(table.state) == JobState.FAILED.value,
+                            sa.and_(col(table.state) == JobState.RUNNING.value, col(table.lease_until) <= now),
+                        )
+                    )
+                    .values(**mine, attempts=table.attempts + 1)
+                ).rowcount
+            return _run(connection.execute(_runs(**key)).one()) if changed == 1 else None
+
+    def finish_job_run(self, run: JobRun, state: JobState, detail: Mapping[str, Any]) -> None:
+        """End a claimed run as done or failed. `detail`: JSON values for people, such as a file and its row count.
+
+        Raises ClaimLostError where another process has taken the run over.
+        """
+        table = tables.JobRun
+        with self.writing() as connection:
+            ended = connection.execute(
+                sa.update(table)
+                .where(col(table.id) == run.id)
+                .where(col(table.state) == JobState.RUNNING.value)
+                # Every claim raises `attempts`, so the count says whether this claim is still the newest.
+                .where(col(table.attempts) == run.attempts)
+                .values(state=state.value, finished_at=utc_now(), detail=json.dumps(dict(detail)))
+            )
+            one_row(ended, ClaimLostError(f"run {run.id} of job {run.job} was taken over"))
+
+    def list_job_runs(self, job: str | None = None, merchant: str | None = None) -> tuple[JobRun, ...]:
+        """Runs, newest business date first."""
+        given = {name: value for name, value in (("job", job), ("merchant", merchant)) if value is not None}
+        query = _runs(**given).order_by(col(tables.JobRun.business_date).desc(), col(tables.JobRun.id).desc())
+        with self.reading() as connection:
+            return tuple(_run(row) for row in connection.execute(query))
+
+
+_FIELDS = tuple(JobRun.__dataclass_fields__)
+
+
+def _runs(**key: Any) -> "sa.Select[*tuple[Any, ...]]":
+    query = sa.select(*(getattr(tables.JobRun, name) for name in _FIELDS))
+    return query.where(*(getattr(tables.JobRun, name) == value for name, value in key.items()))
+
+
+def _run(row: Any) -> JobRun:
+    values = dict(zip(_FIELDS, row, strict=True))
+    return JobRun(**values | {"detail": json.loads(values["detail"])})

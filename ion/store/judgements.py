@@ -1,0 +1,249 @@
+"""What was judged of a message, stored and applied to the orders: one transaction for the whole message.
+
+A sealed notification, looked up by (merchant, platform, order number), where the order is
+
+    not there                              -> applied, a new order
+    there, at a lower revision             -> applied, the order updated (`amended` where its content changed)
+    there, this revision, same content     -> duplicate, linked
+    there, a higher revision               -> superseded, linked
+    there, with other content of the very revision -> review, the order untouched
+
+A consistent one is held and a doubtful one is for review: neither touches an order. Only keys of the recipient's
+merchant were used to verify the seal, so the merchant that the notification names is information, not a condition.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from ion.order import Order
+from ion.store import tables
+from ion.store.engine import Database
+from ion.store.merchants import lock_merchant
+from ion.store.messages import move_claimed
+from ion.store.orders import Content, insert_order, is_order, update_order
+from ion.store.types import MessageState, NotificationState, storable, utc_now
+
+# Other kinds (amendments) change an order in their own way and are not applied as if they were orders.
+_APPLICABLE_KIND = "order.approved"
+_LARGEST = 2**63 - 1
+
+
+class Header(Protocol):
+    """The notification header, as far as it is stored (`ion.contract.Notification`)."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def order_number(self) -> str: ...
+    @property
+    def revision(self) -> int | None: ...
+    @property
+    def sequence(self) -> int | None: ...
+    @property
+    def issued_at(self) -> datetime | None: ...
+    @property
+    def key_id(self) -> str | None: ...
+
+
+class Finding(Protocol):
+    """Something a person should know (`ion.reading.Problem`)."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def field(self) -> str | None: ...
+    @property
+    def message(self) -> str: ...
+
+
+class Judgement(Protocol):
+    """One graded notification (`ion.reading.Judged`)."""
+
+    @property
+    def grade(self) -> str: ...
+    @property
+    def notification(self) -> Header | None: ...
+    @property
+    def order(self) -> Order | None: ...
+    @property
+    def problems(self) -> Sequence[Finding]: ...
+    @property
+    def seal(self) -> str | None: ...
+    @property
+    def carrier(self) -> str | None: ...
+    @property
+    def language(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class StoredNotification:
+    """What became of one notification. `reason`: why, where it was not applied; `order_id`: the order it belongs to."""
+
+    id: int
+    position: int
+    grade: str
+    state: str
+    reason: str | None
+    platform: str | None
+    order_number: str | None
+    revision: int | None
+    order_id: int | None
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    state: NotificationState
+    reason: str | None = None
+    order_id: int | None = None
+
+
+class Judgements(Database):
+    """Each method is one transaction of its own and raises StoreError where the database refuses."""
+
+    def store_judgement(
+        self, message_id: int, claim_token: str, judged: Sequence[Judgement]
+    ) -> tuple[StoredNotification, ...]:
+        """Store what was judged of a claimed message, apply it, and end the claim: all or nothing.
+
+        The message becomes `read`, or `ignored` where it holds no notification (none, or only of grade `none`).
+        Raises ClaimLostError where the claim is no longer ours.
+        """
+        found = [one for one in judged if one.grade != "none"]
+        with self.writing() as connection:
+            state = MessageState.READ if found else MessageState.IGNORED
+            move_claimed(connection, message_id, claim_token, state, last_error=None)
+            if not found:
+                return ()
+            merchant = connection.execute(
+                sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == message_id)
+            ).scalar_one()
+            lock_merchant(connection, merchant)
+            return tuple(
+                _store(connection, message_id, merchant, position, one) for position, one in enumerate(found, start=1)
+            )
+
+    def notifications_of(self, message_id: int) -> tuple[StoredNotification, ...]:
+        """What became of each notification of a message, by position; empty where it holds none or is not read yet."""
+        table = tables.Notification
+        columns = (
+            col(table.id), col(table.position), col(table.grade), col(table.state), col(table.reason),
+            col(table.platform), col(table.order_number), col(table.revision), col(table.order_id),
+        )  # fmt: skip
+        query = sa.select(*columns).where(col(table.message_id) == message_id)
+        with self.reading() as connection:
+            rows: Any = connection.execute(query.order_by(col(table.position))).all()
+        return tuple(StoredNotification(*row) for row in rows)
+
+
+def _store(
+    connection: sa.Connection, message_id: int, merchant: str, position: int, judged: Judgement
+) -> StoredNotification:
+    now = utc_now()
+    header, order = judged.notification, judged.order
+    content = None if order is None else Content.of(order)
+    outcome, is_new_revision = _apply(connection, merchant, judged, content, now)
+    revision = None if header is None else header.revision
+    number = order.order_number if order else header.order_number if header else None
+    sequence = header.sequence if header else None
+    row = {
+        "message_id": message_id,
+        "position": position,
+        "merchant": merchant,
+        "grade": judged.grade,
+        "state": outcome.state.value,
+        "reason": storable(outcome.reason),
+        "kind": header.kind if header else None,
+        "platform": order.platform if order else None,
+        "order_number": number,
+        "revision": revision,
+        "sequence": sequence if sequence is None or sequence <= _LARGEST else None,
+        "issued_at": header.issued_at if header else None,
+        "key_id": header.key_id if header else None,
+        "seal": storable(judged.seal),
+        "language": judged.language,
+        "carrier": judged.carrier,
+        "order_json": content.json if content else None,
+        "problems_json": json.dumps(
+            [{"code": one.code, "field": one.field, "message": one.message} for one in judged.problems]
+        ),
+        "order_id": outcome.order_id,
+        "judged_at": now,
+    }
+    # Parameters beside the statement, not in it: SQLAlchemy then compiles it once.
+    notification_id = connection.execute(
+        sa.insert(tables.Notification).returning(col(tables.Notification.id)), row
+    ).scalar_one()
+    assert notification_id is not None
+    if is_new_revision:
+        assert content is not None
+        revision_row = {
+            "order_id": outcome.order_id,
+            "revision": revision or 1,
+            "content_json": content.json,
+            "content_sha256": content.sha256,
+            "notification_id": notification_id,
+            "applied_at": now,
+        }
+        connection.execute(sa.insert(tables.OrderRevision), revision_row)
+    return StoredNotification(
+        notification_id,
+        position,
+        judged.grade,
+        outcome.state.value,
+        storable(outcome.reason),
+        order.platform if order else None,
+        number,
+        revision,
+        outcome.order_id,
+    )
+
+
+def _apply(
+    connection: sa.Connection, merchant: str, judged: Judgement, content: Content | None, now: datetime
+) -> tuple[_Outcome, bool]:
+    """Decide, and change the order where the decision says so; also, whether a revision was added."""
+    header = judged.notification
+    if judged.grade == "consistent":
+        return _Outcome(NotificationState.HELD, "no seal"), False
+    if judged.grade != "sealed" or header is None or content is None:
+        fields = ", ".join(dict.fromkeys(one.field or one.code for one in judged.problems))
+        return _Outcome(NotificationState.REVIEW, fields or None), False
+    if header.kind != _APPLICABLE_KIND:
+        return _Outcome(NotificationState.REVIEW, f"kind {header.kind} is not known"), False
+    revision = header.revision or 1  # a mail that was rendered and never queued may not say
+    known = connection.execute(
+        sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
+            is_order(merchant, content.order.platform, content.order.order_number)
+        )
+    ).one_or_none()
+    if known is None:
+        order_id = insert_order(connection, merchant, content, revision, now)
+        return _Outcome(NotificationState.APPLIED, None, order_id), True
+    assert known.id is not None
+    if revision > known.revision:
+        # Also where the content is the same: else a late mail with a revision in between would look newer.
+        update_order(connection, known.id, content, revision, now)
+        return _Outcome(NotificationState.APPLIED, None, known.id), True
+    return _against_history(connection, known.id, known.revision, content, revision), False
+
+
+def _against_history(
+    connection: sa.Connection, order_id: int, newest: int, content: Content, revision: int
+) -> _Outcome:
+    """A revision that is not above the newest known one changes nothing; it may still contradict what is known."""
+    kept = connection.execute(
+        sa.select(col(tables.OrderRevision.content_sha256))
+        .where(col(tables.OrderRevision.order_id) == order_id)
+        .where(col(tables.OrderRevision.revision) == revision)
+    ).scalar()
+    if kept is not None and kept != content.sha256:
+        return _Outcome(NotificationState.REVIEW, f"revision {revision} is known with other content", order_id)
+    if revision < newest:
+        return _Outcome(NotificationState.SUPERSEDED, f"revision {newest} is known", order_id)
+    return _Outcome(NotificationState.DUPLICATE, "known already", order_id)

@@ -1,0 +1,258 @@
+"""The tables. Nothing outside this package names one.
+
+Exact decimals and JSON are text; instants are `UtcDateTime`; states are words held by a CHECK; every key, index and
+constraint has a name, because a later migration has to name what it changes.
+A table model validates nothing, so rows are written from checked values by the functions beside this module.
+"""
+
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState, UtcDateTime, one_of
+
+DEFAULT_MERCHANT = "default"
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(SQLModel):
+    metadata = sa.MetaData(naming_convention=NAMES)
+
+
+class Merchant(Base, table=True):
+    """A tenant. `mail_to`: JSON list of the addresses its notifications are sent to."""
+
+    __tablename__ = "merchant"
+
+    name: str = Field(primary_key=True)
+    mail_to: str
+    locale: str | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class MerchantAddress(Base, table=True):
+    """A secret address, lower-case, that a merchant's mail is forwarded to; no longer one from `retired_at` on."""
+
+    __tablename__ = "merchant_address"
+
+    address: str = Field(primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    retired_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class MerchantPayloadId(Base, table=True):
+    """The id by which a platform's payloads name a merchant."""
+
+    __tablename__ = "merchant_payload_id"
+
+    payload_id: str = Field(primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+
+
+class Message(Base, table=True):
+    """One mail for one recipient, as it came. `raw` is None once purged; its hash and history stay.
+
+    `due_at`: from when on it can be claimed (its receipt, its next try, the end of a lease), None when it is over.
+    `attempts` counts claims, `failures` how often reading it came to no end. `raw` is the last column, because SQLite
+    walks through a large value to reach what stands behind it.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "rcpt_to", "sha256"),
+        sa.Index(None, "due_at", "id"),
+        sa.Index(None, "state"),
+        sa.CheckConstraint("door IN ('smtp', 'file', 'imap')", name="door"),
+        one_of("state", MessageState),
+        sa.CheckConstraint("(state = 'claimed') = (claim_token IS NOT NULL)", name="claim_token"),
+        sa.CheckConstraint("(state IN ('received', 'claimed', 'retry')) = (due_at IS NOT NULL)", name="due_at"),
+        sa.CheckConstraint("(raw IS NULL) = (state = 'purged')", name="raw"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    door: str
+    sha256: str
+    size_bytes: int
+    mail_from: str | None
+    rcpt_to: str
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    state: str
+    state_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime | None = Field(sa_type=UtcDateTime)
+    claim_token: str | None
+    attempts: int
+    failures: int
+    last_error: str | None
+    raw: bytes | None
+
+
+class OrderRow(Base, table=True):
+    """The newest applied revision of an order. `merchant_order_number` and everything from `test` to `total_minor`,
+    except `amended`, is derived from `content_json` for lists, filters and sums, and never read back into an order."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "platform", "order_number"),
+        sa.Index(None, "merchant", "state"),
+        one_of("state", OrderState),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    platform: str
+    order_number: str
+    merchant_order_number: str | None
+    revision: int
+    state: str
+    shop_order_number: str | None
+    content_json: str
+    content_sha256: str
+    test: bool
+    replacement: bool
+    documents_awaited: bool
+    personal_data_suppressed: bool
+    personal_data_encrypted: bool
+    amended: bool
+    destination_country: str | None
+    customer_name: str | None
+    customer_email: str | None
+    total_text: str | None
+    total_currency: str | None
+    total_minor: int | None = Field(sa_type=sa.BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    applied_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class OrderLine(Base, table=True):
+    """A line item of an order's newest revision, derived; replaced with each revision."""
+
+    __tablename__ = "order_line"
+
+    order_id: int = Field(foreign_key="orders.id", primary_key=True)
+    position: int = Field(primary_key=True)
+    line_id: str | None
+    sku: str | None = Field(index=True)
+    name: str | None
+    quantity: str
+    unit_price: str | None
+    currency: str | None
+
+
+class Notification(Base, table=True):
+    """One notification found in a message: what it proved, and what became of it. `reason` names why where that is
+    not `applied`."""
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        sa.UniqueConstraint("message_id", "position"),
+        sa.Index(None, "merchant", "state"),
+        one_of("state", NotificationState),
+        sa.CheckConstraint("grade IN ('sealed', 'consistent', 'review')", name="grade"),
+        sa.CheckConstraint("state NOT IN ('applied', 'superseded', 'duplicate') OR order_id IS NOT NULL", name="order"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: int = Field(foreign_key="message.id")
+    position: int
+    merchant: str = Field(foreign_key="merchant.name")
+    grade: str
+    state: str
+    reason: str | None
+    kind: str | None
+    platform: str | None
+    order_number: str | None
+    revision: int | None
+    sequence: int | None = Field(sa_type=sa.BigInteger)
+    issued_at: datetime | None = Field(sa_type=UtcDateTime)
+    key_id: str | None
+    seal: str | None
+    language: str | None
+    carrier: str | None
+    order_json: str | None
+    problems_json: str
+    order_id: int | None = Field(foreign_key="orders.id", index=True)
+    judged_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class OrderRevision(Base, table=True):
+    """Every revision of an order that was applied, with the notification that brought it."""
+
+    __tablename__ = "order_revision"
+
+    order_id: int = Field(foreign_key="orders.id", primary_key=True)
+    revision: int = Field(primary_key=True)
+    content_json: str
+    content_sha256: str
+    notification_id: int = Field(foreign_key="notification.id", index=True)
+    applied_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Outgoing(Base, table=True):
+    """A finished mail on its way to the relay. `sequence` runs without gaps for each merchant.
+
+    `claim_token` and `claimed_until` are set while somebody is handing it to the relay.
+    """
+
+    __tablename__ = "outgoing"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "sequence"),
+        sa.UniqueConstraint("merchant", "platform", "order_number", "revision"),
+        sa.Index(None, "state", "next_attempt_at"),
+        one_of("state", OutgoingState),
+        sa.CheckConstraint("sequence >= 1", name="sequence"),
+        sa.CheckConstraint("revision >= 1", name="revision"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    sequence: int = Field(sa_type=sa.BigInteger)
+    platform: str
+    order_number: str
+    revision: int
+    content_sha256: str
+    message_id: str
+    mail_from: str
+    rcpt_tos: str
+    state: str
+    state_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    next_attempt_at: datetime | None = Field(sa_type=UtcDateTime)
+    claim_token: str | None
+    claimed_until: datetime | None = Field(sa_type=UtcDateTime)
+    attempts: int
+    last_reply: str | None
+    raw: bytes
+
+
+class JobRun(Base, table=True):
+    """One run of a job for one business date in the merchant's zone. `merchant` is "" where a job is for all: part
+    of a key cannot be missing. `claimed_by` and `attempts` together say whose run it is."""
+
+    __tablename__ = "job_run"
+    __table_args__ = (
+        sa.UniqueConstraint("job", "merchant", "business_date"),
+        one_of("state", JobState),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    job: str
+    merchant: str
+    business_date: date
+    state: str
+    claimed_by: str
+    lease_until: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(sa_type=UtcDateTime)
+    attempts: int
+    detail: str

@@ -1,0 +1,96 @@
+"""Column types and states: instants that come back aware on every database, states as words with a CHECK."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class MessageState(StrEnum):
+    """received -> claimed -> read | ignored | retry | quarantined; read, ignored and quarantined -> purged."""
+
+    RECEIVED = "received"
+    CLAIMED = "claimed"
+    READ = "read"
+    IGNORED = "ignored"
+    RETRY = "retry"
+    QUARANTINED = "quarantined"
+    PURGED = "purged"
+
+
+class NotificationState(StrEnum):
+    """What became of a notification; held and review change no order until a person releases them."""
+
+    APPLIED = "applied"
+    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    HELD = "held"
+    REVIEW = "review"
+
+
+class OrderState(StrEnum):
+    """new -> exported -> entered. A later revision keeps the state and sets the flag `amended`."""
+
+    NEW = "new"
+    EXPORTED = "exported"
+    ENTERED = "entered"
+
+
+class OutgoingState(StrEnum):
+    """queued -> sent | retry | failed."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    RETRY = "retry"
+    FAILED = "failed"
+
+
+class JobState(StrEnum):
+    """running -> done | failed."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware in Python, `timestamptz` on PostgreSQL, UTC text without an offset on SQLite.
+
+    SQLite drops an offset silently, so everything is turned to UTC on the way in and marked as UTC on the way out.
+    A naive datetime is refused: it names no instant.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        assert isinstance(value, datetime)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def one_of(column: str, states: type[StrEnum]) -> sa.CheckConstraint:
+    """A CHECK, named after its column, that the column holds one of the states' values."""
+    words = ", ".join(f"'{state.value}'" for state in states)
+    return sa.CheckConstraint(f"{column} IN ({words})", name=column)
+
+
+def utc_now() -> datetime:
+    """The present instant, aware."""
+    return datetime.now(UTC)
+
+
+def storable(text: str | None) -> str | None:
+    """`text` as every database can hold it: lone surrogates escaped, without NUL."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

