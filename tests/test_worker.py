@@ -1,0 +1,286 @@
+"""The worker: what is received is read in a child and stored; nothing that a message does stops the others."""
+
+import os
+import smtplib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from ion.errors import SettingError, StoreError
+from ion.inbox import Listener
+from ion.reading import read_message
+from ion.seal import Key
+from ion.store import Store, open_store
+from ion.worker import CHILD_MESSAGES, Reader, Worker
+from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
+from tests.readers import read_oddly
+from tests.stores import an_address, received, table_of
+
+NEVER = threading.Event()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "ion.db"
+
+
+@pytest.fixture
+def store(database: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{database}")
+    yield opened
+    opened.close()
+
+
+def keys_for(merchant: str) -> Sequence[Key]:
+    return [KEY] if merchant == "default" else [OTHER_KEY]
+
+
+@pytest.fixture
+def worker(store: Store) -> Iterator[Worker]:
+    worker = Worker(store, keys_for)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def odd(store: Store) -> Iterator[Worker]:
+    worker = Worker(store, keys_for, timeout_seconds=1.5, read=read_oddly)
+    yield worker
+    worker.close()
+
+
+def running(worker: Worker) -> Callable[[], None]:
+    """Run the worker in a thread; the function returned stops it and waits for its end."""
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+
+    def end() -> None:
+        stop.set()
+        worker.notify()
+        thread.join(30)
+        assert not thread.is_alive()
+
+    return end
+
+
+def has_orders(store: Store, count: int) -> bool:
+    return len(list(store.orders_for_export())) == count
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> float:
+    """Seconds until it holds; fails after the time given."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def test_received_mail_becomes_orders(worker: Worker, store: Store) -> None:
+    received(store, rendered(full_order()).raw)
+    received(store, rendered(small_order(), "de").raw)
+    received(store, b"Subject: hello\r\n\r\nno order\r\n")
+    assert worker.run_once() == 3
+    assert worker.run_once() == 0
+    assert [one.order for one in store.orders_for_export()] == [full_order(), small_order()]
+    counts = store.counts()
+    assert (counts["read"], counts["ignored"]) == (2, 1)
+    assert store.check()["problems"] == []
+
+
+def test_only_the_keys_of_the_recipients_merchant_count(worker: Worker, store: Store) -> None:
+    store.create_merchant("shop", domain="x.example")
+    received(store, rendered(small_order()).raw, "shop")
+    worker.run_once()
+    assert list(store.orders_for_export()) == []
+    assert table_of(store, "SELECT merchant, grade, state FROM notification") == [("shop", "review", "review")]
+
+
+def test_mail_sent_by_smtp_is_an_order_well_within_two_seconds(worker: Worker, store: Store) -> None:
+    raws = [rendered(small_order().model_copy(update={"order_number": str(number)})).raw for number in range(5)]
+    end = running(worker)
+    listener = Listener(store, port=0, on_received=worker.notify)
+    listener.start()
+    try:
+        time.sleep(1.5)  # the child has started, as it has in a service
+        with smtplib.SMTP(listener.host, listener.port) as client:
+            for number, raw in enumerate(raws, start=1):
+                client.sendmail("a@b.example", [an_address(store)], raw)
+                assert until(partial(has_orders, store, number)) < 0.8
+    finally:
+        listener.stop()
+        end()
+
+
+def test_mail_received_by_another_process_is_found_without_being_told(worker: Worker, store: Store) -> None:
+    end = running(worker)
+    try:
+        time.sleep(1.5)
+        received(store, rendered(small_order()).raw)
+        assert until(lambda: list(store.orders_for_export())) < 1.8
+    finally:
+        end()
+
+
+def test_the_child_has_no_database(odd: Worker, store: Store) -> None:
+    received(store, b"imports")
+    odd.run_once()
+    assert table_of(store, "SELECT last_error FROM message") == [("reading raised imported",)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "cause"),
+    [
+        (b"hang", "reading took longer than 1.5 seconds"),
+        (b"die", "the reading process died"),
+        (b"raise", "reading raised ValueError"),
+        (b"memory", "reading raised MemoryError"),
+        (b"nonsense", "storing raised AttributeError"),
+    ],
+)
+def test_a_message_that_fails_twice_is_quarantined_and_the_others_go_on(
+    raw: bytes, cause: str, odd: Worker, store: Store
+) -> None:
+    bad = received(store, raw)
+    received(store, rendered(small_order()).raw)
+    with structlog.testing.capture_logs() as logs:
+        assert odd.run_once() == 3
+    assert len(list(store.orders_for_export())) == 1
+    (row,) = table_of(store, f"SELECT state, attempts, failures, last_error FROM message WHERE id = {bad}")
+    assert row == ("quarantined", 2, 1, cause)
+    order_of_events = [(line["message"], line["event"]) for line in logs]
+    assert order_of_events == [
+        (bad, "message failed, tried once more"),
+        (bad + 1, "message read"),  # before the second try
+        (bad, "message quarantined"),
+    ]
+    assert "secret" not in str(logs)
+    assert store.check()["problems"] == []
+
+
+def test_a_message_that_fails_once_is_read(odd: Worker, store: Store, tmp_path: Path) -> None:
+    received(store, b"die-once " + os.fsencode(tmp_path / "died"))
+    assert odd.run_once() == 2
+    assert store.counts()["ignored"] == 1
+
+
+@pytest.mark.parametrize("failing", ["keys", "store"])
+def test_trouble_around_the_reading_puts_the_message_back(
+    failing: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = True
+
+    def keys(merchant: str) -> Sequence[Key]:
+        if broken and failing == "keys":
+            raise SettingError("the key file cannot be read")
+        return [KEY]
+
+    judge = store.store_judgement
+
+    def store_judgement(*arguments: Any) -> Any:
+        if broken and failing == "store":
+            raise StoreError("disk full")
+        return judge(*arguments)
+
+    monkeypatch.setattr(store, "store_judgement", store_judgement)
+    worker = Worker(store, keys)
+    received(store, rendered(small_order()).raw)
+    assert worker.run_once() == 1
+    assert store.counts()["retry"] == 1
+    assert worker.run_once() == 0
+    broken = False
+    until(lambda: worker.run_once() == 1)
+    assert len(list(store.orders_for_export())) == 1
+    assert table_of(store, "SELECT attempts, failures, last_error FROM message") == [(2, 0, None)]
+    worker.close()
+
+
+def test_a_worker_that_cannot_claim_goes_on_when_it_can(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise StoreError("database is locked")
+
+    received(store, rendered(small_order()).raw)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "claim_messages", fail)
+        end = running(worker)
+        time.sleep(1.5)
+    try:
+        until(lambda: list(store.orders_for_export()))
+    finally:
+        end()
+
+
+def test_stopping_finishes_a_message_under_way(odd: Worker, store: Store) -> None:
+    received(store, b"slow")
+    end = running(odd)
+    until(lambda: store.counts()["claimed"])
+    end()
+    assert store.counts()["ignored"] == 1
+
+
+def test_stopping_gives_a_message_back_that_takes_too_long(store: Store) -> None:
+    worker = Worker(store, keys_for, timeout_seconds=60, read=read_oddly)
+    received(store, b"hang")
+    end = running(worker)
+    until(lambda: store.counts()["claimed"])
+    time.sleep(1)
+    began = time.monotonic()
+    end()
+    assert time.monotonic() - began < 10
+    assert store.counts()["received"] == 1
+    assert table_of(store, "SELECT attempts, failures FROM message") == [(0, 0)]
+
+
+def test_several_readers_share_the_work_and_one_that_hangs_holds_up_nobody(store: Store) -> None:
+    worker = Worker(store, keys_for, timeout_seconds=4, readers=2, read=read_oddly)
+    received(store, b"hang")
+    for number in range(6):
+        received(store, rendered(small_order().model_copy(update={"order_number": str(number)})).raw)
+    end = running(worker)
+    try:
+        until(lambda: len(list(store.orders_for_export())) == 6)
+        assert store.counts()["quarantined"] == 0
+        until(lambda: store.counts()["quarantined"] == 1)
+    finally:
+        end()
+
+
+def test_a_child_is_replaced_after_many_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CHILD_MESSAGES > 100
+    monkeypatch.setattr("ion.worker.CHILD_MESSAGES", 2)
+    reader = Reader(30, read_message)
+    pids = []
+    for _ in range(5):
+        reader.start(NEVER)
+        assert reader._process is not None
+        pids.append(reader._process.pid)
+        assert reader.read(b"Subject: x\r\n\r\n", [], NEVER) == ()
+    reader.close()
+    assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    program = (
+        "import os, signal, threading; from ion.worker import Reader; from ion.reading import read_message\n"
+        "reader = Reader(30, read_message); reader.start(threading.Event())\n"
+        "print(reader._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    pid = int(done.stdout)
+
+    def gone() -> bool:
+        status = Path(f"/proc/{pid}/status")
+        return not status.exists() or "State:\tZ" in status.read_text()
+
+    until(gone, 10)
