@@ -1,0 +1,210 @@
+"""The settings: one list with default, unit and help, read once and checked loudly.
+
+Flags stand over `ION_` environment variables, these over the TOML file, this over the defaults. An unknown key is an
+error, in the file and in the environment. A secret may come from a file: `ION_RELAY_PASSWORD_FILE=/run/secrets/relay`.
+The TOML file is the one named by `--config` or `ION_CONFIG`, else `ion.toml` in the working folder if it is there.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ion.errors import SettingError
+
+ENV_PREFIX = "ION_"
+CONFIG_VARIABLE = "ION_CONFIG"
+
+
+def _default_data_dir() -> Path:
+    """XDG base directory specification: user data."""
+    base = os.environ.get("XDG_DATA_HOME") or ""
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "ion"
+
+
+class Settings(BaseSettings):
+    """Every setting of the program. Each field's description is its help; units stand in the names."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="folder of the database, the keys and the exports; created owner-only",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="URL of a PostgreSQL database (`postgresql+psycopg://...`); unset: SQLite `ion.db` in `data_dir`",
+    )
+    mail_domain: str = Field(default="localhost", description="domain of the merchants' own forward-to addresses")
+    smtp_host: str = Field(default="127.0.0.1", description="address the SMTP listener binds to")
+    smtp_port: int = Field(default=8025, ge=0, le=65535, description="port the SMTP listener binds to; 0: any free one")
+    smtp_max_message_bytes: int = Field(
+        default=26_214_400, ge=1024, description="largest message the SMTP listener takes, in octets"
+    )
+    read_timeout_seconds: float = Field(
+        default=10, gt=0, description="longest time the reading of one message may take"
+    )
+    sender: str = Field(default="ION <ion@localhost>", description="From address of the notifications sent")
+    reply_to: str | None = Field(default=None, description="Reply-To address of the notifications sent")
+    relay_host: str = Field(default="127.0.0.1", description="SMTP server that notifications are handed to")
+    relay_port: int = Field(default=25, ge=1, le=65535, description="its port")
+    relay_security: Literal["none", "starttls", "tls"] = Field(
+        default="none", description="`none`, `starttls` (usually port 587) or `tls` (usually port 465)"
+    )
+    relay_user: str | None = Field(default=None, description="user name at the relay; unset: no sign-in")
+    relay_password: SecretStr | None = Field(
+        default=None, description="password at the relay; better in a file named by `ION_RELAY_PASSWORD_FILE`"
+    )
+    relay_timeout_seconds: float = Field(default=30, gt=0, description="longest wait for an answer of the relay")
+    templates_dir: Path | None = Field(
+        default=None, description="folder of your own mail templates; unset: the built-in ones"
+    )
+    locale: str = Field(default="en", description="language of the notifications: `en`, `de` or `fr`")
+    export_dir: Path | None = Field(
+        default=None, description="folder of the nightly files; unset: `exports` in `data_dir`"
+    )
+    export_time: str = Field(default="02:00", description="local time of the nightly export, HH:MM")
+    time_zone: str = Field(default="UTC", description="IANA time zone of `export_time` and of the dates in files")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level that is logged"
+    )
+
+    @field_validator("export_time")
+    @classmethod
+    def _is_a_time(cls, value: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("give a local time as HH:MM, for example 02:00")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("give an IANA time zone, for example Europe/Berlin") from error
+        return value
+
+    @field_validator("locale")
+    @classmethod
+    def _is_a_language(cls, value: str) -> str:
+        from ion.contract import language
+
+        try:
+            return language(value).tag
+        except SettingError as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Environment and file are merged in load_settings, where an unknown name can be reported by its source.
+        return (init_settings,)
+
+    @property
+    def sqlite_path(self) -> Path:
+        return self.data_dir / "ion.db"
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.sqlite_path}"
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.data_dir / "keys"
+
+    @property
+    def exports(self) -> Path:
+        return self.export_dir or self.data_dir / "exports"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+SECRETS = tuple(
+    name for name, info in Settings.model_fields.items() if SecretStr in getattr(info.annotation, "__args__", ())
+)
+
+
+# A database URL may hold a password.
+FROM_FILES = (*SECRETS, "database_url")
+
+
+def load_settings(flags: dict[str, Any] | None = None, config: Path | None = None) -> Settings:
+    """The settings in force. `flags`: values given on the command line, None where not given.
+
+    Raises SettingError naming the setting, where it came from, its value and what is expected.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, found in (
+        *_from_file(config),
+        ("the environment", _from_environment()),
+        ("the command line", {name: value for name, value in (flags or {}).items() if value is not None}),
+    ):
+        for name, value in found.items():
+            if name not in Settings.model_fields:
+                raise SettingError(f"{source} names an unknown setting {name!r}; `ion config` lists them all")
+            values[name], origin[name] = value, source
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        shown = "(secret)" if name in FROM_FILES else repr(first.get("input"))
+        wanted = first["msg"].removeprefix("Value error, ")
+        raise SettingError(f"setting {name} = {shown} from {origin.get(name, 'its default')}: {wanted}") from error
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """All settings as plain values, secrets masked."""
+    shown = settings.model_dump(mode="json")
+    if shown["database_url"]:
+        shown["database_url"] = re.sub(r"(//[^/@]*?:)[^/]*@", r"\1***@", shown["database_url"])
+    return {name: ("***" if name in SECRETS and value else value) for name, value in shown.items()}
+
+
+def _from_file(config: Path | None) -> list[tuple[str, dict[str, Any]]]:
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    path = named or Path("ion.toml")
+    if named is None and not path.is_file():
+        return []
+    try:
+        return [(str(path), tomllib.loads(path.read_text("utf-8")))]
+    except OSError as error:
+        raise SettingError(f"the settings file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"the settings file {path} is not valid TOML: {error}") from error
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in os.environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        if name.endswith("_file") and name.removesuffix("_file") in FROM_FILES:
+            found[name.removesuffix("_file")] = _secret_of(variable, Path(value))
+        elif value != "":
+            found[name] = value
+    return found
+
+
+def _secret_of(variable: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{variable} names the file {path}, which cannot be read: {error}") from error

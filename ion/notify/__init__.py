@@ -1,0 +1,4 @@
+"""The sending side: an approved order as a mail (`render`), and the mail handed to a relay (`submit`).
+
+`blocks` prints the contract's fields for templates; `templates` loads and renders them.
+"""

@@ -1,0 +1,272 @@
+"""Render: an approved order becomes the mail that tells of it, proved readable before it leaves.
+
+The mail is `multipart/mixed`: a `multipart/alternative` of plain text and HTML (RFC 2046), and the notification as a
+JSON attachment. Each of the three carries the whole order under the same seal. `render` reads each of them back
+through the function it is given and raises RenderError naming the field that did not return, so a template can
+never break the contract silently.
+"""
+
+import email.policy
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from email.headerregistry import Address as MailAddress
+from email.headerregistry import Group
+from email.message import EmailMessage
+from email.utils import format_datetime
+from functools import reduce
+from hashlib import sha256
+from typing import Any, Protocol
+
+from ion.contract import Entry, Language, Notification, canonical_bytes, entries, print_value
+from ion.contract.fields import Kind
+from ion.contract.forms import guard
+from ion.errors import RenderError, SettingError
+from ion.notify.blocks import Blocks
+from ion.notify.templates import Templates
+from ion.order import EXACT, Order, canonical_text
+from ion.seal import Key, make_seal
+
+# 7-bit transfer encodings only: not every relay on the way speaks 8BITMIME (RFC 6152), and one that does not bounces.
+_POLICY = email.policy.SMTP.clone(cte_type="7bit")
+_HEADER_LENGTH = 180
+_ADDRESS_FORM = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>|(?P<bare>[^<>]*)", re.DOTALL)
+_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)  # dot-atom of RFC 5322
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII | re.IGNORECASE)
+
+
+class JudgedPart(Protocol):
+    """What reading one mail back tells (see `ion.reading`)."""
+
+    @property
+    def grade(self) -> str: ...
+    @property
+    def order(self) -> Order | None: ...
+    @property
+    def notification(self) -> Notification | None: ...
+    @property
+    def problems(self) -> Sequence[Any]: ...
+
+
+class ReadBack(Protocol):
+    """Reads a raw message with keys; `ion.reading.read_message` is one."""
+
+    def __call__(self, raw: bytes, keys: Sequence[Key], /) -> Sequence[JudgedPart]: ...
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Whom the mail is from and to: header addresses, each `name@host` or `Name <name@host>`."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished mail. `raw`: its octets, CRLF lines; `message_id` with angle brackets."""
+
+    raw: bytes
+    message_id: str
+    notification: Notification
+    order: Order
+    seal: str
+
+
+def render(
+    order: Order,
+    notification: Notification,
+    *,
+    key: Key,
+    language: Language,
+    envelope: Envelope,
+    templates: Templates,
+    read_back: ReadBack,
+) -> Rendered:
+    """The mail that tells of `order`, read back and proved.
+
+    `notification` names the merchant, revision, sequence and time of issue (which becomes the Date header); its
+    order number and key id are set here. Raises RenderError when a body does not come back exactly, SettingError for an
+    address that is none.
+    """
+    notification = notification.model_copy(update={"order_number": order.order_number, "key_id": key.key_id})
+    if notification.issued_at is None:
+        raise RenderError("a notification needs its time of issue", field="proof.issued_at")
+    values = list(entries(notification, order))
+    seal = make_seal(values, key)
+    blocks = Blocks(values, order, seal, language)
+    subject = _subject(order, language)
+    context = {
+        "order": order,
+        "blocks": blocks,
+        "mail": _Phrases(language, order),
+        "language": language,
+        "subject": subject,
+    }
+    text = templates.text(context)
+    html = templates.html(context)
+    attachment = _attachment(notification, order, seal)
+    message_id = _message_id(values, envelope.sender)
+    message = EmailMessage(policy=_POLICY)
+    message["Subject"] = subject
+    message["From"] = mail_address(envelope.sender)
+    # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
+    message["To"] = [mail_address(to) for to in envelope.recipients] or Group("undisclosed-recipients", ())
+    if envelope.reply_to:
+        message["Reply-To"] = mail_address(envelope.reply_to)
+    message["Date"] = format_datetime(notification.issued_at)
+    message["Message-ID"] = message_id
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's out-of-office answers this
+    message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
+    _set_bodies(message, text, html, attachment, order)
+    message["Content-Language"] = language.tag  # last, or it would move into the first part
+    raw = message.as_bytes()
+    _prove(order, notification, text, html, attachment, key, read_back, raw)
+    return Rendered(raw, message_id, notification, order, seal)
+
+
+def _set_bodies(
+    message: EmailMessage, text: str | None, html: str | None, attachment: bytes | None, order: Order
+) -> None:
+    if text is not None:
+        message.set_content(text)
+    if html is not None and text is not None:
+        message.add_alternative(html, subtype="html")
+    elif html is not None:
+        message.set_content(html, subtype="html")
+    if attachment is not None:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", order.order_number).strip("-.")[:80] or "order"
+        message.add_attachment(attachment, "application", "json", filename=f"ion-{name}.json")
+
+
+def _attachment(notification: Notification, order: Order, seal: str) -> bytes:
+    document = {"ion": 1, "notification": notification.to_json(), "order": order.to_json(), "seal": seal}
+    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _prove(
+    order: Order,
+    notification: Notification,
+    text: str,
+    html: str,
+    attachment: bytes,
+    key: Key,
+    read_back: ReadBack,
+    raw: bytes,
+) -> None:
+    """Read each body in a mail of its own, and the mail, back; raise RenderError for the first that is not exact."""
+    for name, octets in (*_alone(text, html, attachment, order), ("mail", raw)):
+        judged = read_back(octets, (key,))
+        if len(judged) != 1:
+            raise RenderError(
+                f"the {name} holds {len(judged)} notifications instead of one; does the template print all blocks?",
+                field="notification",
+            )
+        result = judged[0]
+        if (
+            result.grade == "sealed"
+            and result.order == order
+            and result.notification == notification
+            and not result.problems
+        ):
+            continue
+        field, reason = _lost(order, notification, result)
+        raise RenderError(f"the {name} does not read back exactly: {field}: {reason}", field=field)
+
+
+def _alone(text: str, html: str, attachment: bytes, order: Order) -> Iterator[tuple[str, bytes]]:
+    for name, parts in (
+        ("text part", (text, None, None)),
+        ("HTML part", (None, html, None)),
+        ("attachment", (None, None, attachment)),
+    ):
+        message = EmailMessage(policy=_POLICY)
+        _set_bodies(message, parts[0], parts[1], parts[2], order)
+        yield name, message.as_bytes()
+
+
+def _lost(order: Order, notification: Notification, result: JudgedPart) -> tuple[str, str]:
+    """The first field that differs, and how."""
+    if result.order is not None and result.notification is not None:
+        back = {(entry.code, entry.index): entry.value for entry in entries(result.notification, result.order)}
+        for entry in entries(notification, order):
+            seen = back.pop((entry.code, entry.index), None)
+            if seen != entry.value:
+                return entry.name, "it is missing" if seen is None else f"it reads {seen!r}"
+        for code, index in back:
+            return code, f"it appears at {index} although the order does not state it"
+    for problem in sorted(result.problems, key=lambda problem: problem.field == "proof.seal"):
+        if problem.field:
+            return problem.field, problem.message
+    return "notification", "; ".join(
+        problem.message for problem in result.problems
+    ) or "nothing was lost that has a name"
+
+
+def _message_id(values: Sequence[Entry], sender: str) -> str:
+    """Minted from the notification (RFC 5322, 3.6.4), so the same notification never has two."""
+    digest = sha256(b"ION message id\n" + canonical_bytes(values)).hexdigest()[:32]
+    return f"<ion.{digest}@{mail_address(sender).domain or 'localhost'}>"
+
+
+def mail_address(text: str) -> MailAddress:
+    found = _ADDRESS_FORM.fullmatch(text.strip())
+    local, _, domain = ((found["address"] or found["bare"] or "") if found else "").rpartition("@")
+    if not found or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain) or "=?" in local:
+        raise SettingError(
+            f"{text!r} is not a mail address; give name@host or Name <name@host>, a host in letters of ASCII (xn--...)"
+        )
+    name = re.sub(r'^"(.*)"$', r"\1", (found["name"] or "").strip())
+    return MailAddress(display_name=_header_text(name), username=local, domain=domain)
+
+
+class _Phrases:
+    """The catalogue's prose for templates: `mail.approved`, and the guards of this order in words."""
+
+    def __init__(self, language: Language, order: Order) -> None:
+        self._phrases = language.mail
+        self._order = order
+        self._language = language
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._phrases[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """Why this order must not be shipped as it stands, one sentence each."""
+        return tuple(self._phrases[f"do_not_ship_{reason}"] for reason in self._order.do_not_ship)
+
+
+def _subject(order: Order, language: Language) -> str:
+    """Stable for the same order: marks, order number, items, total, destination."""
+    phrases = language.mail
+    count = reduce(EXACT.add, (line.quantity for line in order.lines), Decimal(0))
+    quantity = print_value(Kind.NUMBER, str(count), language)
+    items = phrases["subject_items_one" if count == 1 else "subject_items"].format(n=quantity)
+    money = order.totals.total_customer
+    amount = f"{money.amount} {money.currency or ''}".strip() if money else ""
+    country = order.delivery.country
+    marks = [phrases["subject_test"]] * order.test + [phrases["subject_replacement"]] * order.replacement
+    subject = phrases["subject"].format(
+        number=guard(order.merchant_order_number or order.order_number, language),
+        items=items,
+        total=print_value(Kind.MONEY, amount, language) if money else "?",
+        country=print_value(Kind.COUNTRY, country, language) if country else "?",
+    )
+    return _header_text(" ".join([f"[{mark}]" for mark in marks] + [subject]))
+
+
+def _header_text(text: str) -> str:
+    """A header value that stays one: canonical (no control or direction characters, no breaks) and of bounded length.
+
+    The library decodes encoded words (RFC 2047) in whatever it is given, line ends inside them included; so nothing may
+    look like one.
+    """
+    text = (canonical_text(text) or "").replace("=?", "= ?")
+    return text if len(text) <= _HEADER_LENGTH else text[: _HEADER_LENGTH - 1].rstrip() + "…"

@@ -1,0 +1,99 @@
+"""The mail templates: the package's own, with a merchant's folder in front.
+
+`order.html.j2` and `order.txt.j2` are Jinja2 templates. HTML is escaped automatically, an undefined name is an error,
+and the sandbox keeps a merchant's template from reaching anything but what it is given. The HTML's style sheet is
+inlined, its `@media` rules (dark mode, narrow screens) are kept.
+"""
+
+import re
+import textwrap
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import css_inline
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
+
+from ion.contract.forms import LINE_BREAK
+from ion.errors import RenderError, SettingError
+
+TEXT_WIDTH = 74
+HTML_NAME, TEXT_NAME = "order.html.j2", "order.txt.j2"
+
+
+def built_in_folder() -> Path | Traversable:
+    """Where the package's own templates are: inside an installed package, beside it in a checkout."""
+    installed = resources.files("ion") / "templates" / "email"
+    if installed.is_dir():
+        return installed
+    return Path(__file__).resolve().parents[2] / "templates" / "email"
+
+
+class Templates:
+    """Loads and renders the two templates. `folder`: a merchant's own; what it lacks comes from the built-in ones."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise SettingError(f"the templates folder {folder} does not exist")
+        loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(str(folder))] if folder else []
+        loaders.append(jinja2.FunctionLoader(_built_in))
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.ChoiceLoader(loaders),
+            undefined=jinja2.StrictUndefined,
+            autoescape=lambda name: name is not None and ".html" in name,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._environment.filters["wrapped"] = wrapped
+        self._environment.filters["lined"] = lined
+        self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+
+    def html(self, context: dict[str, Any]) -> str:
+        """The HTML body, styles inlined. Raises RenderError naming the template and line."""
+        return self._inliner.inline(self._render(HTML_NAME, context))
+
+    def text(self, context: dict[str, Any]) -> str:
+        """The plain text body, LF lines of at most `TEXT_WIDTH` columns where words allow it."""
+        return self._render(TEXT_NAME, context)
+
+    def _render(self, name: str, context: dict[str, Any]) -> str:
+        try:
+            return self._environment.get_template(name).render(context)
+        except jinja2.TemplateSyntaxError as error:
+            raise RenderError(f"template {error.name or name}, line {error.lineno}: {error.message}") from error
+        except jinja2.TemplateError as error:
+            raise RenderError(f"template {name}: {error.message}") from error
+        except Exception as error:  # a merchant's template may divide by zero, recurse, call what is no function
+            raise RenderError(f"template {name}: {type(error).__name__}: {error}") from error
+
+
+def _built_in(name: str) -> str | None:
+    """The text of a built-in template; only plain names, so no path leads out of the folder."""
+    entry = built_in_folder() / name
+    if "/" in name or "\\" in name or not entry.is_file():
+        return None
+    return entry.read_text("utf-8")
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """`text` in lines of at most `TEXT_WIDTH` columns, later ones indented, words never cut.
+
+    No line begins with `>`: a mail client would take it for a quotation.
+    """
+    lines = textwrap.wrap(text, TEXT_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    joined: list[str] = []
+    for line in lines:
+        if joined and line.lstrip().startswith((">", "|")):
+            joined[-1] += " " + line.lstrip()
+        else:
+            joined.append(line)
+    return "\n".join(joined)
+
+
+def lined(text: str) -> Markup:
+    """`text` for HTML, broken behind each printed line break (`↵`), so that an address looks like one."""
+    return Markup("<br>").join(escape(piece) for piece in re.split(rf"(?<= {LINE_BREAK}) ", text))
