@@ -1,0 +1,172 @@
+"""What a column is: a name, a function, a kind and one sentence of explanation. Short words to declare them with.
+
+A column of an order has one value per order, repeated on every row of that order; a column of a line has
+one value per line item. The declarations themselves are in `order_columns` and `line_columns`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ion.export.cells import Cell, amount_in, flag
+from ion.export.facts import customer_currency, merchant_currency
+from ion.order import LineItem, Money, Order
+
+
+class ExportOrder(Protocol):
+    """An order as it is handed to the export room: the order itself and what is known about its arrival."""
+
+    @property
+    def id(self) -> int:
+        """The store's number of this order, stable and unique within the installation."""
+
+    @property
+    def merchant(self) -> str:
+        """Name of the merchant the order is for."""
+
+    @property
+    def order(self) -> Order:
+        """The order as its newest applied notification states it."""
+
+    @property
+    def revision(self) -> int:
+        """Revision of that notification."""
+
+    @property
+    def state(self) -> str:
+        """State of the order in the store: `new`, `exported`, `entered`."""
+
+    @property
+    def received_at(self) -> datetime:
+        """When the mail arrived here (aware UTC)."""
+
+    @property
+    def applied_at(self) -> datetime:
+        """When this revision became the order (aware UTC)."""
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """When the sender issued the notification (aware UTC), None where it does not say."""
+
+    @property
+    def grade(self) -> str:
+        """What the content proved: `sealed`, `consistent`, `review`."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences of the reader for a person."""
+
+
+class Kind(StrEnum):
+    """How a spreadsheet shows a column. In CSV every kind is plain text."""
+
+    TEXT = "text"
+    LINES = "lines"
+    """text that may have several lines; wrapped"""
+    FLAG = "flag"
+    MONEY = "money"
+    NUMBER = "number"
+    INSTANT = "instant"
+    """aware UTC"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One order of one export, as the columns see it. `exported_at` is aware."""
+
+    stored: ExportOrder
+    order: Order
+    exported_at: datetime
+
+
+@dataclass(frozen=True)
+class OrderColumn:
+    """One value per order."""
+
+    name: str
+    value: Callable[[Entry], Cell]
+    about: str
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True)
+class LineColumn:
+    """One value per line item; the number is the line's position in the order, from 1."""
+
+    name: str
+    value: Callable[[Entry, LineItem, int], Cell]
+    about: str
+    kind: Kind = Kind.TEXT
+
+
+Column = OrderColumn | LineColumn
+
+
+def told(name: str, get: Callable[[Order], Cell], about: str, kind: Kind = Kind.TEXT) -> OrderColumn:
+    """A value the order states."""
+    return OrderColumn(name, lambda entry: get(entry.order), about, kind)
+
+
+def kept(name: str, get: Callable[[ExportOrder], Cell], about: str, kind: Kind = Kind.TEXT) -> OrderColumn:
+    """A value that is not part of the order: what the store knows about it."""
+    return OrderColumn(name, lambda entry: get(entry.stored), about, kind)
+
+
+def flagged(name: str, get: Callable[[Order], bool], about: str) -> OrderColumn:
+    """`yes` or empty."""
+    return OrderColumn(name, lambda entry: flag(get(entry.order)), about, Kind.FLAG)
+
+
+def in_customer_currency(name: str, get: Callable[[Order], Money | None], about: str) -> OrderColumn:
+    """An amount whose currency stands in `customer_currency`."""
+    return told(name, lambda order: amount_in(customer_currency(order), get(order)), about, Kind.MONEY)
+
+
+def in_merchant_currency(name: str, get: Callable[[Order], Money | None], about: str) -> OrderColumn:
+    """An amount whose currency stands in `merchant_currency`."""
+    return told(name, lambda order: amount_in(merchant_currency(order), get(order)), about, Kind.MONEY)
+
+
+def in_its_own_currency(
+    amount: str, currency: str, get: Callable[[Order], Money | None], about: str
+) -> tuple[OrderColumn, OrderColumn]:
+    """An amount that brings its currency along: two columns, named `amount` and `currency`."""
+
+    def amount_of(order: Order) -> Cell:
+        money = get(order)
+        return None if money is None else money.amount
+
+    def currency_of(order: Order) -> Cell:
+        money = get(order)
+        return None if money is None else money.currency
+
+    return (
+        told(amount, amount_of, about, Kind.MONEY),
+        told(currency, currency_of, f"Currency of `{amount}`, ISO 4217."),
+    )
+
+
+def line(name: str, get: Callable[[LineItem], Cell], about: str, kind: Kind = Kind.TEXT) -> LineColumn:
+    """A value the line states."""
+    return LineColumn(name, lambda _entry, item, _position: get(item), about, kind)
+
+
+def line_flagged(name: str, get: Callable[[LineItem], bool], about: str) -> LineColumn:
+    """`yes` or empty."""
+    return line(name, lambda item: flag(get(item)), about, Kind.FLAG)
+
+
+def line_in_customer_currency(name: str, get: Callable[[LineItem], Money | None], about: str) -> LineColumn:
+    """An amount of the line whose currency stands in the order's `customer_currency`."""
+    return LineColumn(
+        name, lambda entry, item, _: amount_in(customer_currency(entry.order), get(item)), about, Kind.MONEY
+    )
+
+
+def line_in_merchant_currency(name: str, get: Callable[[LineItem], Money | None], about: str) -> LineColumn:
+    """An amount of the line whose currency stands in the order's `merchant_currency`."""
+    return LineColumn(
+        name, lambda entry, item, _: amount_in(merchant_currency(entry.order), get(item)), about, Kind.MONEY
+    )
