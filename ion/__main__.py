@@ -1,0 +1,5 @@
+"""`python -m ion` is `ion`."""
+
+from ion.cli import main
+
+main()

@@ -1,0 +1,417 @@
+"""The commands. Data goes to stdout, messages to stderr; several inputs give JSON Lines in input order.
+
+Exit status: 0 done; 1 some inputs failed (unreadable, refused); 2 usage; 3 configuration; 4 a server could not be
+reached. A grade is an answer, not a failure. Each command is thin: it reads its inputs, calls one function of a room
+and prints what that returns. The database and the web server import slowly, so commands import what they use.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ion import __version__
+from ion.cli_merchant import merchant_app
+from ion.config import masked
+from ion.console import (
+    end,
+    merchant_of,
+    opened_store,
+    print_json,
+    read_octets,
+    report,
+    settings_of,
+    with_progress,
+)
+from ion.errors import IonError
+
+app = typer.Typer(
+    name="ion",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(merchant_app, name="merchant")
+
+
+class Block(StrEnum):
+    """Which of a Global-e payload's two address blocks."""
+
+    primary = "primary"
+    secondary = "secondary"
+
+
+Payloads = Annotated[
+    list[Path], typer.Argument(metavar="PAYLOAD...", help="Order payloads (JSON files); - reads stdin.")
+]
+Mails = Annotated[list[Path], typer.Argument(metavar="MAIL...", help="Mail messages (.eml files); - reads stdin.")]
+Merchant = Annotated[str, typer.Option("--merchant", "-m", help="The merchant's name here.")]
+PayloadMerchant = Annotated[
+    str | None,
+    typer.Option("--merchant", "-m", help="The merchant's name here; without it, the one the payload's id belongs to."),
+]
+Approved = Annotated[
+    bool, typer.Option("--approved", help="State that the order is approved although the payload does not say so.")
+]
+CustomerBlock = Annotated[
+    Block | None,
+    typer.Option("--customer", help="Which address block is the customer's, where the payload contradicts itself."),
+]
+
+
+@app.callback(invoke_without_command=False)
+def _root(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, keys and exports.")] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """International Order Notifications: rendered, mailed, forwarded, read back exactly and exported."""
+    if version:
+        typer.echo(f"ion {__version__}")
+        raise typer.Exit
+    context.obj = {"config": config, "data_dir": data_dir, "log_level": log_level}
+
+
+def main() -> None:
+    """The `ion` program: runs a command and turns what went wrong into one sentence and an exit status."""
+    try:
+        app()
+    except IonError as error:
+        typer.echo(f"ion: {error}", err=True)
+        sys.exit(error.exit_status)
+
+
+@app.command(epilog="Example: ion demo --dir ./ion-demo")
+def demo(
+    directory: Annotated[Path | None, typer.Option("--dir", help="Keep everything in this folder.")] = None,
+) -> None:
+    """Run the whole loop on this machine: payloads, mails, SMTP, forwards, database, CSV. No configuration."""
+    from ion.demo.run import run_demo
+
+    if not run_demo(directory):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: ion serve --smtp-port 2525")
+def serve(
+    context: typer.Context,
+    smtp_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    smtp_port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
+) -> None:
+    """Receive order mail by SMTP, read it, and write the nightly files. Ends cleanly on SIGTERM or Ctrl-C."""
+    from ion.serve import serve_forever
+
+    serve_forever(settings_of(context, smtp_host=smtp_host, smtp_port=smtp_port))
+
+
+@app.command(epilog="Example: ion order --approved order.json | jq .order.totals")
+def order(payloads: Payloads, approved: Approved = False, customer: CustomerBlock = None) -> None:
+    """Print the order that each payload holds, one JSON line per file."""
+    failed = False
+    for result in _read_payloads(payloads, customer):
+        line: dict[str, Any] = {"file": result.name}
+        if result.reading is not None:
+            line["order"] = result.reading.order.to_json()
+            line["approved"] = not result.reading.cancelled and (approved or result.reading.approved)
+            line["status"] = result.reading.status
+            line["warnings"] = list(result.reading.warnings)
+        elif result.joined_to is not None:
+            line["joined_to"] = result.joined_to
+        else:
+            line["error"] = str(result.error)
+            failed = True
+        print_json(line)
+    end(failed)
+
+
+@app.command(epilog="Example: ion render --approved --locale de order.json -o order.eml")
+def render(
+    context: typer.Context,
+    payloads: Payloads,
+    approved: Approved = False,
+    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, fr.")] = None,
+    merchant: PayloadMerchant = None,
+    customer: CustomerBlock = None,
+    to: Annotated[list[str] | None, typer.Option("--to", help="Recipient in the To header; may be repeated.")] = None,
+    templates_dir: Annotated[Path | None, typer.Option("--templates", help="Folder of your own templates.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the mail to this file.")] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out-dir", help="Write each mail to FOLDER/<payload stem>.eml.")
+    ] = None,
+) -> None:
+    """Render the mail for each approved payload, read it back and prove it. Sends nothing."""
+    from ion.notify.sending import render_order
+    from ion.reading import read_message
+
+    settings = settings_of(context, locale=locale, templates_dir=templates_dir)
+    results = list(_read_payloads(payloads, customer))
+    if output is not None and out_dir is not None:
+        raise typer.BadParameter("give -o or --out-dir, not both")
+    if out_dir is None and sum(1 for result in results if result.joined_to is None) > 1:
+        raise typer.BadParameter("several orders need --out-dir FOLDER")
+    stems = [Path(result.name).stem for result in results if result.joined_to is None]
+    if out_dir is not None and len(set(stems)) < len(stems):
+        raise typer.BadParameter("two payloads have the same file name; their mails would overwrite each other")
+    failed = False
+    for result in with_progress(results, "rendering"):
+        if result.joined_to is not None:
+            continue
+        try:
+            reading = _approved_reading(result, approved)
+            name = merchant_of(settings, merchant, reading.merchant_id)
+            mail = render_order(reading.order, settings, merchant=name, recipients=to or [], read_back=read_message)
+            _write_mail(mail.raw, result.name, output, out_dir)
+        except IonError as error:
+            failed = report(result.name, error)
+    end(failed)
+
+
+@app.command(epilog="Example: ion send order.json payment.json --to shop@example.com")
+def send(
+    context: typer.Context,
+    payloads: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PAYLOAD...]", help="Order payloads; without any, what waits is sent."),
+    ] = None,
+    approved: Approved = False,
+    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, fr.")] = None,
+    merchant: PayloadMerchant = None,
+    customer: CustomerBlock = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="Recipient instead of the merchant's own; may be repeated.")
+    ] = None,
+) -> None:
+    """Render, queue and hand each approved order to the relay. The same order again is not sent twice.
+
+    What the relay could not take stays queued; `ion send` without a payload tries it again.
+    """
+    from ion.errors import UnreachableError
+    from ion.notify.sending import send_order, send_waiting
+    from ion.reading import read_message
+
+    settings = settings_of(context, locale=locale)
+    failed = False
+    unreachable: UnreachableError | None = None
+    with opened_store(settings) as store:
+        for told in send_waiting(store, settings) if not payloads else []:
+            print_json(told)
+            if told["state"] == "retry":
+                unreachable = UnreachableError(str(told["reply"]))
+        for result in with_progress(list(_read_payloads(payloads or [], customer)), "sending"):
+            line: dict[str, Any] = {"file": result.name}
+            if result.joined_to is not None:
+                print_json({**line, "joined_to": result.joined_to})
+                continue
+            try:
+                reading = _approved_reading(result, approved)
+                name = store.merchant(
+                    merchant or store.merchant_for_payload(reading.merchant_id or "") or "default"
+                ).name
+                line |= send_order(
+                    store, reading.order, settings, merchant=name, recipients=to or [], read_back=read_message
+                )
+            except UnreachableError as error:
+                unreachable = error
+                line |= {"state": "retry", "error": str(error)}
+            except IonError as error:
+                failed = True
+                line["error"] = str(error)
+            print_json(line)
+    if unreachable is not None:
+        raise unreachable
+    end(failed)
+
+
+@app.command(epilog="Example: ion parse forwarded.eml | jq '{grade, order: .order.order_number}'")
+def parse(
+    context: typer.Context,
+    mails: Mails,
+    merchant: Merchant = "default",
+    trust: Annotated[bool, typer.Option("--trust", help="Take an unsealed notification whose fields add up.")] = False,
+) -> None:
+    """Read the notifications in each mail and print them with their grade, one JSON line each. Stores nothing."""
+    from ion.reading import read_message
+    from ion.seal import KeyRing
+
+    settings = settings_of(context)
+    keys = KeyRing(settings.keys_dir).keys_for(merchant_of(settings, merchant, None))
+    failed = False
+    for path in with_progress(mails, "reading"):
+        try:
+            judged = read_message(read_octets(path), keys)
+        except IonError as error:
+            failed = True
+            print_json({"file": str(path), "error": str(error)})
+            continue
+        for line in _judged_lines(judged, trust):
+            print_json({"file": str(path), **line})
+    end(failed)
+
+
+@app.command(epilog="Example: ion ingest saved/*.eml --merchant default")
+def ingest(
+    context: typer.Context,
+    mails: Mails,
+    merchant: Merchant = "default",
+) -> None:
+    """Store mail files through the same door as SMTP, read them, and tell what became of each."""
+    from ion.inbox import Envelope, Receipt, receive
+    from ion.seal import KeyRing
+    from ion.worker import Worker
+
+    settings = settings_of(context)
+    envelope = Envelope(mail_from=None, rcpt_tos=(), door="file", merchant=merchant)
+    kept: list[tuple[Path, Receipt | IonError]] = []
+    with opened_store(settings) as store:
+        store.merchant(merchant)
+        for path in with_progress(mails, "storing"):
+            try:
+                kept.append((path, receive(store, read_octets(path), envelope)[0]))
+            except IonError as error:
+                kept.append((path, error))
+        worker = Worker(store, KeyRing(settings.keys_dir).keys_for, timeout_seconds=settings.read_timeout_seconds)
+        try:
+            worker.run_once()
+        finally:
+            worker.close()
+        for path, receipt in kept:
+            line: dict[str, Any] = {"file": str(path)}
+            if isinstance(receipt, IonError):
+                line["error"] = str(receipt)
+            else:
+                line |= {"message": receipt.message_id, "created": receipt.created}
+                line["state"] = store.message_state(receipt.message_id)
+                line["notifications"] = [asdict(found) for found in store.notifications_of(receipt.message_id)]
+            print_json(line)
+    end(any(isinstance(receipt, IonError) for _, receipt in kept))
+
+
+@app.command(epilog="Example: ion export --profile xlsx -o orders.xlsx --since 2026-11-01")
+def export(
+    context: typer.Context,
+    profile: Annotated[str, typer.Option("--profile", "-p", help="standard (CSV) or xlsx.")] = "standard",
+    since: Annotated[
+        datetime | None, typer.Option(help="Only orders received since then (in the set time zone).")
+    ] = None,
+    merchant: Annotated[str | None, typer.Option("--merchant", "-m", help="Only this merchant's orders.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; without it, stdout.")] = None,
+) -> None:
+    """Write the orders to a CSV or spreadsheet. A file is written whole or not at all."""
+    from ion.export import export_orders
+
+    settings = settings_of(context)
+    start = since.replace(tzinfo=settings.zone).astimezone(UTC) if since else None
+    with opened_store(settings) as store, _told(output):
+        if merchant is not None:
+            store.merchant(merchant)
+        summary = export_orders(
+            store.orders_for_export(merchant=merchant, since=start),
+            profile,
+            output or sys.stdout.buffer,
+            exported_at=datetime.now(UTC),
+            zone=settings.zone,
+        )
+    typer.echo(f"{summary.orders} orders, {summary.rows} rows" + (f" in {output}" if output else ""), err=True)
+
+
+@app.command(epilog="Example: ion check")
+def check(context: typer.Context) -> None:
+    """Check that nothing was lost: messages by state, and whether everything adds up."""
+    with opened_store(settings_of(context)) as store:
+        report = store.check()
+    print_json(report)
+    end(bool(report["problems"]))
+
+
+@app.command("config", epilog="Example: ION_SMTP_PORT=2525 ion config")
+def show_config(context: typer.Context) -> None:
+    """Print the settings in force, secrets masked."""
+    typer.echo(json.dumps(masked(settings_of(context)), ensure_ascii=False, indent=2))
+
+
+def _read_payloads(paths: list[Path], customer: Block | None) -> Iterator[Any]:
+    """A result per payload, in input order; a file that cannot be opened is a failed one."""
+    from ion.errors import PayloadError
+    from ion.payloads import Result, read_payloads
+
+    documents: list[tuple[str, bytes]] = []
+    broken: dict[int, PayloadError] = {}
+    for place, path in enumerate(paths):
+        try:
+            documents.append((str(path), read_octets(path)))
+        except IonError as error:
+            broken[place] = PayloadError(str(error))
+    results = iter(read_payloads(documents, customer=customer.value if customer else None))
+    for place, path in enumerate(paths):
+        yield Result(str(path), None, broken[place], None) if place in broken else next(results)
+
+
+def _approved_reading(result: Any, approved: bool) -> Any:
+    from ion.errors import NotApprovedError
+
+    if result.reading is None:
+        raise result.error
+    if result.reading.cancelled or not (approved or result.reading.approved):
+        raise NotApprovedError(result.reading.approval_hint)
+    for warning in result.reading.warnings:
+        typer.echo(f"{result.name}: warning: {warning}", err=True)
+    return result.reading
+
+
+def _judged_lines(judged: Iterable[Any], trust: bool) -> Iterator[dict[str, Any]]:
+    found = False
+    for item in judged:
+        found = True
+        grade, problems = item.grade, [asdict(problem) for problem in item.problems]
+        if grade == "consistent" and not trust:
+            grade = "review"
+            message = "the mail carries no seal; --trust takes it as it is"
+            problems.append({"code": "unsealed", "field": None, "message": message})
+        yield {
+            "grade": grade,
+            "notification": item.notification.to_json() if item.notification else None,
+            "order": item.order.to_json() if item.order else None,
+            "problems": problems,
+            "carrier": item.carrier,
+            "language": item.language,
+        }
+    if not found:
+        yield {"grade": "none", "notification": None, "order": None, "problems": []}
+
+
+def _write_mail(raw: bytes, name: str, output: Path | None, out_dir: Path | None) -> None:
+    from ion.files import write_whole
+
+    if out_dir is not None:
+        output = out_dir / f"{Path(name).stem}.eml"
+    if output is None:
+        sys.stdout.buffer.write(raw)
+        sys.stdout.buffer.flush()
+        return
+    with _told(output):
+        if out_dir is not None:
+            out_dir.mkdir(parents=True, exist_ok=True)
+        write_whole(output, lambda file: file.write(raw))
+
+
+@contextmanager
+def _told(path: Path | None) -> Iterator[None]:
+    """What the system says against writing a file, as one sentence that names it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise IonError(f"{path or 'standard output'} cannot be written: {error.strerror}") from error

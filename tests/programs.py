@@ -1,0 +1,52 @@
+"""Running the `ion` program as a user does, and system programs that a test may need."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def program(name: str) -> str:
+    """The path of a system program; without it the test is skipped with the reason, and fails where `CI=true`."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"needs the program {name}, which is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+class Ion:
+    """The `ion` program with a data folder of its own."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ION_")}
+        self.environment |= {"ION_DATA_DIR": str(data_dir), **settings}
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "ion", *map(str, arguments)]
+
+    def run(self, *arguments: str | Path, stdin: bytes = b"", status: int = 0) -> bytes:
+        """Standard output of the command, which must end with `status`."""
+        done = subprocess.run(
+            self.command(*arguments), input=stdin, capture_output=True, env=self.environment, timeout=120, check=False
+        )
+        assert done.returncode == status, f"status {done.returncode}: {done.stderr.decode()}"
+        self.messages = done.stderr.decode()
+        return done.stdout
+
+    def lines(self, *arguments: str | Path, stdin: bytes = b"", status: int = 0) -> list[Any]:
+        """Standard output as JSON Lines."""
+        return [json.loads(line) for line in self.run(*arguments, stdin=stdin, status=status).splitlines()]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment
+        )
