@@ -143,8 +143,8 @@ class NightlySchedule:
             misfire_grace_time=None,
         )
         self._bell.start()
-        day, instant = latest_due(self._started_at, self._at, self._zone)
-        log.info("nightly export scheduled", at=f"{self._at:%H:%M}", zone=str(self._zone), last_due=f"{day} {instant}")
+        _, instant = latest_due(self._started_at, self._at, self._zone)
+        log.info("nightly export scheduled", at=f"{self._at:%H:%M}", zone=str(self._zone), last_due=instant.isoformat())
 
     def stop(self) -> None:
         """Ring no more; returns when a run under way has ended."""

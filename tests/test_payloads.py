@@ -231,7 +231,7 @@ def test_a_person_overrides_flag_and_content_with_a_warning() -> None:
     assert not reading(order, customer="primary").warnings
     told = reading(order, customer="secondary")
     assert told.order.delivery.first_name == "GlobalE"
-    assert "as told; IsEndCustomerPrimary and the content say otherwise" in told.warnings[0]
+    assert "as told; IsEndCustomerPrimary and the content would say otherwise" in told.warnings[0]
 
 
 def test_a_company_alone_is_weak_evidence() -> None:

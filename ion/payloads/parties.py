@@ -46,7 +46,7 @@ def customer_side(root: Node, stated: Side | None) -> Side:
         ]
         if against:
             root.payload.warn(
-                f"the {stated} blocks are read as the customer's, as told; {' and '.join(against)} say otherwise"
+                f"the {stated} blocks are read as the customer's, as told; {' and '.join(against)} would say otherwise"
             )
         return stated
     if by_flag and by_content and by_flag != by_content:
