@@ -265,6 +265,9 @@ def test_what_cannot_be_written_or_opened_is_one_sentence(ion: Ion, tmp_path: Pa
         ion.run(*arguments, status=1)
         assert "/nonexistent/x" in ion.messages
         assert "Traceback" not in ion.messages
+    ion.run("demo", "--dir", "/proc/demo", status=1)
+    assert "/proc/demo" in ion.messages
+    assert "Traceback" not in ion.messages
     broken = Ion(tmp_path / "broken")
     broken.data_dir.mkdir()
     (broken.data_dir / "ion.db").write_text("this is no database\n" * 100, "utf-8")

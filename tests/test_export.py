@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import io
-import os
-import shutil
 import stat
 import subprocess
 import threading
@@ -31,6 +29,7 @@ from ion.export.xlsx_file import MAX_CELL_UNITS, exact_float
 from ion.files import write_whole
 from ion.order import Address, Adjustment, Customs, Document, LineItem, Money, Order, Pair, Shipping, Totals
 from tests.orders import full_order, guarded_orders, long_order, model_leaves, orders, small_order
+from tests.programs import program
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 23, 19, 30, 15, tzinfo=UTC)
@@ -560,11 +559,7 @@ def test_any_order_makes_a_spreadsheet_that_opens(order: Order) -> None:
 
 @pytest.mark.parametrize("locale", ["en-US", "de", "fr"])
 def test_libreoffice_keeps_every_id_and_amount(tmp_path: Path, locale: str) -> None:
-    soffice = shutil.which("soffice")
-    if soffice is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("LibreOffice is needed here (apt install libreoffice-calc)")
-        pytest.skip("LibreOffice is not installed (apt install libreoffice-calc)")
+    soffice = program("soffice")
     stored = [Stored(hub_order(), warnings=("=1+1",)), *(Stored(hostile_order(text)) for text in HOSTILE)]
     export_orders(stored, "xlsx", tmp_path / "orders.xlsx", exported_at=AT, zone=BERLIN)
     # 44: comma, 34: quote, 76: UTF-8, cells as shown, every sheet into a file of its own

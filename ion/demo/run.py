@@ -50,7 +50,10 @@ def run_demo(directory: Path | None) -> bool:
     Raises IonError where a part of the loop refuses.
     """
     folder = directory or Path(tempfile.mkdtemp(prefix="ion-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IonError(f"{folder} cannot be made: {error.strerror}; name a folder that can be written") from error
     if (folder / "ion.db").exists():
         raise IonError(f"{folder} already holds a database; name another folder for the demo")
     set_up_logs("warning")
