@@ -48,9 +48,13 @@ class Key:
 
 def make_seal(values: Sequence[Entry], key: Key) -> str:
     """The seal over the entries (header and order), `7K2M-9QXR-...`: 20 characters in five groups."""
-    digest = hmac.digest(key.secret, b"ION seal\n" + canonical_bytes(values), "sha256")
-    letters = _base32(digest, SEAL_BITS)
+    letters = sealed_letters(canonical_bytes(values), key)
     return "-".join(letters[place : place + 4] for place in range(0, len(letters), 4))
+
+
+def sealed_letters(canonical: bytes, key: Key) -> str:
+    """The seal over canonical octets as `normal_seal` gives it: 20 characters without hyphens."""
+    return _base32(hmac.digest(key.secret, b"ION seal\n" + canonical, "sha256"), SEAL_BITS)
 
 
 def verify_seal(values: Sequence[Entry], seal: str, keys: Sequence[Key]) -> Key | None:
@@ -60,8 +64,10 @@ def verify_seal(values: Sequence[Entry], seal: str, keys: Sequence[Key]) -> Key 
     """
     named = next((entry.value for entry in values if entry.code == "proof.key_id"), None)
     given = normal_seal(seal).encode(errors="replace")
-    for key in keys:
-        if key.key_id == named and hmac.compare_digest(normal_seal(make_seal(values, key)).encode(), given):
+    named_keys = [key for key in keys if key.key_id == named]
+    canonical = canonical_bytes(values) if named_keys else b""
+    for key in named_keys:
+        if hmac.compare_digest(sealed_letters(canonical, key).encode(), given):
             return key
     return None
 

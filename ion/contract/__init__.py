@@ -5,7 +5,15 @@ read in every language, and the canonical text that the seal covers.
 the text under the seal; `notification` the header. Rendering and reading both walk the table and never each other.
 """
 
-from ion.contract.canonical import Entry, canonical_bytes, entries, from_entries, order_entries
+from ion.contract.canonical import (
+    Entry,
+    canonical_bytes,
+    canonical_line,
+    entries,
+    from_entries,
+    in_contract_order,
+    order_entries,
+)
 from ion.contract.fields import FIELDS, ORDER_SECTIONS, SECTIONS, Field, Kind, Section
 from ion.contract.forms import Unreadable, print_value, read_value
 from ion.contract.languages import Language, language, languages, tags
@@ -25,8 +33,10 @@ __all__ = [
     "Section",
     "Unreadable",
     "canonical_bytes",
+    "canonical_line",
     "entries",
     "from_entries",
+    "in_contract_order",
     "language",
     "languages",
     "order_entries",

@@ -17,7 +17,7 @@ from ion.contract.notification import Notification
 from ion.order import Money, Order, Pair, decimal_text, read_decimal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One stated value. `index`: () or (block,) or (position,) or (block, position), each from 0."""
 
@@ -58,19 +58,25 @@ def order_entries(order: Order) -> Iterator[Entry]:
 
 def canonical_bytes(values: Iterable[Entry]) -> bytes:
     """The octets under the seal, UTF-8. The entries' order is the contract's, whatever order they come in."""
-    text = []
-    for entry in sorted(values, key=_contract_order):
-        size = len(entry.value.encode())
-        index = ",".join(str(place) for place in entry.index)
-        text.append(f"{entry.code}[{index}]:{size}:{entry.value}\n")
-    return "".join(text).encode()
+    return b"".join(canonical_line(entry) for entry in in_contract_order(values))
+
+
+def canonical_line(entry: Entry) -> bytes:
+    """The octets of one entry; those of all, in the contract's order, are what the seal covers."""
+    value = entry.value.encode()
+    return b"%s[%s]:%d:%s\n" % (entry.code.encode(), ",".join(map(str, entry.index)).encode(), len(value), value)
+
+
+def in_contract_order(values: Iterable[Entry]) -> list[Entry]:
+    """The entries in the order in which they are sealed."""
+    return sorted(values, key=_contract_order)
 
 
 def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The header and the order as plain values, ready for `model_validate`. Raises ValueError for a gap in a list."""
     header: dict[str, Any] = {}
     order: dict[str, Any] = {}
-    for entry in sorted(values, key=_contract_order):
+    for entry in in_contract_order(values):
         section, field = SECTIONS[entry.section], FIELDS[entry.code]
         block = header if section in HEADER_SECTIONS else order
         index = list(entry.index)
@@ -109,12 +115,15 @@ def _element(blocks: list[dict[str, Any]], place: int) -> dict[str, Any]:
 
 
 def _block(section: Section, part: Any, index: tuple[int, ...]) -> Iterator[Entry]:
+    stated = vars(part)
     for field in section.fields:
-        value = getattr(part, field.name)
+        value = stated[field.name]
+        if value is None or value is False:
+            continue
         if field.repeated:
             for place, element in enumerate(value):
                 yield Entry(section.code, field.name, (*index, place), _canonical(field, element))
-        elif value is not None and value is not False:
+        else:
             yield Entry(section.code, field.name, index, _canonical(field, value))
 
 

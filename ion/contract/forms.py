@@ -6,8 +6,15 @@ only if printing the result gives that text again, blanks aside. So what is read
 Canonical values are texts (see `canonical`): decimals without trailing zeros, money `38.5 EUR`, pairs as a JSON
 list, flags `1`, instants `2026-11-23T19:20:05Z`.
 
-A value never looks like an anchor: the colon that would complete one is printed as `\\:`; a backslash as `\\\\`. A line
-break inside a value is printed as `↵`, because a forwarded mail does not keep line breaks.
+A value never looks like anything else, so that what mail programs add can be told from it and taken away again. A
+backslash stands before the colon that would complete an anchor, before `>` and `|` at the start of a word (quotation
+marks, wherever a program wraps the line; initials may stand before them), before `*` at the edge of a word (bold, in
+text made of HTML), before `<` in front of an address (`<mailto:...>`, which programs write behind what they link) and
+before a backslash.
+
+A line break inside a value is printed as a slash between blanks, because a forwarded mail does not keep line breaks;
+where a value with lines has such a slash itself, a backslash stands before it. All these marks are ASCII: they arrive
+in every charset.
 """
 
 import json
@@ -15,8 +22,9 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from ion.contract.anchors import COLONS
 from ion.contract.fields import Kind
-from ion.contract.languages import Language, languages
+from ion.contract.languages import Language, title_finder
 from ion.order import canonical_text, decimal_text, read_decimal
 
 # Minor units of currencies that do not have two (ISO 4217). Printing pads to them; more digits are never cut.
@@ -25,8 +33,15 @@ MINOR_DIGITS = {
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
     **dict.fromkeys("CLF UYW".split(), 4),
 }
-LINE_BREAK = "↵"
-_ESCAPED = re.compile(r"\\([\\:\uff1a=↵])")
+LINE_BREAK = "/"
+_ESCAPED = re.compile(r"\\([\\:\uff1a=/<>|*])")
+_LONE_SLASH = re.compile(r"(?<!\S)/(?!\S)")
+# What mail programs write themselves, where a value could be mistaken for it.
+_PROGRAM_MARKS = re.compile(
+    r"(?<!\S)(?P<initials>\w{0,5})(?=>)|(?<!\S)(?=\|)|(?<!\w)(?=\*)|(?=\*(?!\w))|(?=<\s?[A-Za-z][A-Za-z0-9+.-]*:)"
+)
+_SPECIAL = re.compile(rf"[\\/\n>|*<{COLONS}]")  # a text without any of these is printed as it is
+_MARK_GUARDS = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Unreadable(ValueError):
@@ -37,7 +52,7 @@ def print_value(kind: Kind, value: str, language: Language, words: str = "") -> 
     """`value` (canonical) as it is printed in `language`. `words` names the group of words of a WORD field."""
     match kind:
         case Kind.TEXT | Kind.LINES:
-            return _print_text(value, language)
+            return _print_text(value, language, lines=kind == Kind.LINES)
         case Kind.NUMBER:
             return _print_number(value, language, 0)
         case Kind.MONEY:
@@ -67,7 +82,7 @@ def read_value(kind: Kind, text: str, language: Language, words: str = "") -> st
         value = _read(kind, text, language, words)
     except ValueError as error:
         raise Unreadable(f"{text!r} is no {kind}") from error
-    if _no_blanks(print_value(kind, value, language, words)) != _no_blanks(text):
+    if _bare(print_value(kind, value, language, words)) != _bare(text):
         raise Unreadable(f"{text!r} is not how a {kind} is printed in {language.name}")
     return value
 
@@ -77,7 +92,7 @@ def _read(kind: Kind, text: str, language: Language, words: str) -> str:
         case Kind.TEXT:
             return _some(canonical_text(_unescape(text)))
         case Kind.LINES:
-            broken = re.sub(rf"(?<!\\)((?:\\\\)*)\s*{LINE_BREAK}\s*", r"\1" + "\n", text)
+            broken = re.sub(rf"\s*{_LONE_SLASH.pattern}\s*", "\n", text)
             return _some(canonical_text(_unescape(broken), lines=True))
         case Kind.NUMBER:
             return _read_number(text, language)
@@ -123,14 +138,23 @@ def pair_text(name: str | None, value: str | None) -> str:
 
 def guard(text: str, language: Language) -> str:
     """`text` with a backslash before each colon that would complete an anchor of `language`, or the title of any."""
-    for pattern in (language.anchor_pattern, *(known.title_pattern for known in languages())):
-        text = pattern.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", text)
+    if not any(colon in text for colon in COLONS):
+        return text
+    colons = {found.end - 1 for found in language.finder.find(text)} | {
+        found.end - 1 for found in title_finder().find(text)
+    }
+    for place in sorted(colons, reverse=True):
+        text = f"{text[:place]}\\{text[place:]}"
     return text
 
 
-def _print_text(value: str, language: Language) -> str:
-    text = value.replace("\\", "\\\\").replace(LINE_BREAK, f"\\{LINE_BREAK}").replace("\n", f" {LINE_BREAK} ")
-    return guard(text.replace("  ", " "), language)
+def _print_text(value: str, language: Language, *, lines: bool = False) -> str:
+    if not _SPECIAL.search(value):
+        return value
+    text = value.replace("\\", "\\\\")
+    if lines:
+        text = _LONE_SLASH.sub(r"\/", text).replace("\n", f" {LINE_BREAK} ").replace("  ", " ")
+    return guard(_PROGRAM_MARKS.sub(lambda found: f"{found['initials'] or ''}\\", text), language)
 
 
 def _print_unknown_word(value: str, language: Language, words: str) -> str:
@@ -149,7 +173,7 @@ def _print_number(value: str, language: Language, least_decimals: int) -> str:
     digits = decimal_text(read_decimal(value))
     sign = "-" if digits.startswith("-") else ""
     whole, _, decimals = digits.removeprefix("-").partition(".")
-    grouped = f"{int(whole):,}".replace(",", language.group) if len(whole) > 3 else whole
+    grouped = f"{int(whole):,}".replace(",", language.group) if len(whole) >= language.least_grouped else whole
     decimals = decimals.ljust(least_decimals, "0")
     return f"{sign}{grouped}{language.decimal if decimals else ''}{decimals}"
 
@@ -164,7 +188,12 @@ def _read_number(text: str, language: Language) -> str:
 
 
 def _no_blanks(text: str) -> str:
-    return re.sub(r"\s+", "", text)
+    return "".join(text.split())
+
+
+def _bare(text: str) -> str:
+    """`text` without blanks and without the backslashes before marks of mail programs, which may be missing."""
+    return _MARK_GUARDS.sub(lambda found: found[1] if found[1] in "<>|*" else found[0], _no_blanks(text))
 
 
 def _some(text: str | None) -> str:

@@ -6,13 +6,13 @@ means adding these two files; `tests/test_contract.py` checks that they are comp
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 
+from ion.contract.anchors import AnchorFinder
 from ion.contract.fields import SECTIONS, Section
 from ion.errors import SettingError
 
@@ -37,13 +37,15 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Language:
-    """One catalogue. `tag`: BCP 47 (`pt-BR`); `direction`: `ltr` or `rtl`; `decimal`, `group`: marks of numbers."""
+    """One catalogue. `tag`: BCP 47 (`pt-BR`); `direction`: `ltr` or `rtl`; `decimal`, `group`: marks of numbers;
+    `least_grouped`: digits left of the decimal mark from which on they are grouped."""
 
     tag: str
     name: str
     direction: str
     decimal: str
     group: str
+    least_grouped: int
     headings: dict[str, str]
     labels: dict[str, dict[str, str]]
     words: dict[str, dict[str, str]]
@@ -78,41 +80,9 @@ class Language:
         return found
 
     @cached_property
-    def anchor_pattern(self) -> re.Pattern[str]:
-        """Finds an anchor: a label or heading and its colon, not preceded by a letter, digit or backslash.
-
-        Numbered headings capture their number in `n<i>`. Longest text first, so that no label hides another.
-        A backslash before the colon (see `forms.guard`) keeps a value from ever looking like an anchor.
-        """
-        texts = sorted(self.anchors, key=len, reverse=True)
-        initials = "".join(sorted({re.escape(text[0]) for text in texts}))  # most places are passed over by these alone
-        alternatives = "|".join(_flexible(text) for text in texts)
-        return re.compile(rf"(?=[{initials}])(?<![\w\\])(?:{alternatives})\s*[:\uff1a]")
-
-    @cached_property
-    def _anchor_of_skeleton(self) -> dict[str, Anchor]:
-        return {_skeleton(text): anchor for text, anchor in self.anchors.items()}
-
-    @cached_property
-    def title_pattern(self) -> re.Pattern[str]:
-        return re.compile(r"(?<![\w\\])" + _flexible(self.title) + r"\s*[:\uff1a]")
-
-    def identify(self, matched: str) -> Anchor:
-        """The anchor that a match of `anchor_pattern` (its whole text) stands for."""
-        found = _skeleton(matched.rstrip().rstrip(":\uff1a"))
-        known = self._anchor_of_skeleton
-        return known[found] if found in known else known[re.sub(r"\d+", "#", found)]
-
-
-def _skeleton(text: str) -> str:
-    """`text` without blanks and with `#` for the numbers of a heading: equal for all wrappings of one anchor."""
-    return re.sub(r"\s+", "", text.replace("{n}", "#").replace("{count}", "#"))
-
-
-def _flexible(text: str) -> str:
-    """A pattern for `text` whatever blanks or line breaks stand between its words."""
-    pattern = r"\s+".join(re.escape(word) for word in text.split())
-    return pattern.replace(re.escape("{n}"), r"\d{1,6}").replace(re.escape("{count}"), r"\d{1,6}")
+    def finder(self) -> AnchorFinder[Anchor]:
+        """Finds the labels and headings of this language in a text."""
+        return AnchorFinder(self.anchors)
 
 
 @cache
@@ -131,6 +101,7 @@ def language(tag: str) -> Language:
         direction=text["direction"],
         decimal=cldr["decimal"],
         group=cldr["group"],
+        least_grouped=cldr["least_grouped"],
         headings=text["headings"],
         labels=text["labels"],
         words=text["words"],
@@ -153,6 +124,24 @@ def tags() -> tuple[str, ...]:
 def languages() -> Iterator[Language]:
     """All catalogues, English first."""
     return (language(tag) for tag in tags())
+
+
+@cache
+def title_finder() -> AnchorFinder[Language]:
+    """Finds the titles of all languages; the meaning of one is its language."""
+    return AnchorFinder({known.title: known for known in languages()})
+
+
+@cache
+def proof_finder() -> AnchorFinder[tuple[Language, ...]]:
+    """Finds what only a notification prints: its numbered headings and the heading of its proof; the meaning of one
+    is the languages that have it."""
+    headings: dict[str, tuple[Language, ...]] = {}
+    for known in languages():
+        for code, text in known.headings.items():
+            if code == "proof" or "{n}" in text:
+                headings[text] = (*headings.get(text, ()), known)
+    return AnchorFinder(headings)
 
 
 def expected_labels() -> dict[str, set[str]]:

@@ -8,18 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ion.contract import SECTIONS, Entry, Language, print_value
-from ion.contract.fields import FIELDS
+from ion.contract.fields import FIELDS, Kind
 from ion.contract.languages import SEAL_LABEL
 from ion.order import Order
 
 
 @dataclass(frozen=True)
 class PrintedField:
-    """`label` ends with its colon; `text` is the printed value."""
+    """`label` ends with its colon; `text` is the printed value; `lines`: the value has line breaks, printed as ` / `."""
 
     name: str
     label: str
     text: str
+    lines: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Blocks:
     def _printed(self, entry: Entry) -> PrintedField:
         label = self._language.label(SECTIONS[entry.section], entry.field)
         kind = FIELDS[entry.code].kind
-        return PrintedField(entry.field, _colon(label), print_value(kind, entry.value, self._language, entry.field))
+        text = print_value(kind, entry.value, self._language, entry.field)
+        return PrintedField(entry.field, _colon(label), text, lines=kind == Kind.LINES and "\n" in entry.value)
 
 
 def _colon(text: str) -> str:

@@ -95,5 +95,5 @@ def wrapped(text: str, indent: str = "  ") -> str:
 
 
 def lined(text: str) -> Markup:
-    """`text` for HTML, broken behind each printed line break (`↵`), so that an address looks like one."""
+    """A printed value with lines for HTML, broken behind each line break (` / `), so that an address looks like one."""
     return Markup("<br>").join(escape(piece) for piece in re.split(rf"(?<= {LINE_BREAK}) ", text))
