@@ -7,15 +7,15 @@ value up to the next label or heading; headings open sections and number repeate
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
-from ion.contract import SECTIONS, Entry, Language, Notification, Unreadable, entries, languages, read_value
+from ion.contract import SECTIONS, Entry, Language, Notification, Unreadable, entries, read_value
 from ion.contract.fields import FIELDS
-from ion.contract.languages import SEAL_LABEL
+from ion.contract.languages import SEAL_LABEL, proof_finder, title_finder
 from ion.order import Order
 from ion.reading.unwrap import Body
 from ion.seal import SEAL_PATTERN
@@ -32,30 +32,64 @@ MAX_BLOCKS = 100_000
 class Claim:
     """What one carrier says about one notification.
 
-    `located`: printed text per place (visible carriers); `entries`: what could be read; `unreadable`: field name →
-    why; `order`, `notification`: None until they validate; `invalid`: why they do not.
+    `located`: printed text per place, with its line breaks (visible carriers); `closing`: places behind which another
+    block, or nothing, follows; `twice`: places printed more than once with different texts; `counts`: section of
+    numbered blocks → how many there are, as its headings say; `unread`: texts behind headings, which are prose;
+    `complete`: title and seal were there; `repair`: what was done to the body before this was found in it.
     """
 
     carrier: str
     language: Language | None
     seal: str | None
     located: dict[Place, str] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    twice: set[str] = field(default_factory=set)
+    closing: set[Place] = field(default_factory=set)
+    twice: set[Place] = field(default_factory=set)
     counts: dict[str, set[int]] = field(default_factory=dict)
-    """section of numbered blocks → how many there are, as its headings say"""
     unread: list[str] = field(default_factory=list)
-    """texts behind headings, which are prose"""
     complete: bool = True
+    repair: str | None = None
+    stated: tuple[Notification, Order] | None = None
+    """what an attachment states, already validated"""
+    broken: str | None = None
+    """why an attachment cannot be read"""
+    agrees: bool = False
+    """shows what another carrier proved, by the cheap check: nothing was located"""
+    garbled: bool = False
+    """agrees, but for letters that a charset lost"""
+
+    @cached_property
+    def read(self) -> dict[Place, str | Unreadable]:
+        """What each located text reads as: its canonical value, or why it is none. Read when first asked for."""
+        return {place: read_text(place, text, self.language) for place, text in self.located.items() if self.language}
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What could be read."""
+        if self.stated:
+            return list(entries(*self.stated))
+        return [entry_at(place, value) for place, value in self.read.items() if isinstance(value, str)]
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Field name → why it could not be read."""
+        if self.broken:
+            return {"attachment": self.broken}
+        return {
+            place_name(place): str(why) if self.located[place] else "it is empty"
+            for place, why in self.read.items()
+            if isinstance(why, Unreadable)
+        }
 
     @property
     def order_number(self) -> str | None:
-        for code in ("opening.order_number", "order.order_number"):
-            for entry in self.entries:
-                if entry.code == code:
-                    return entry.value
-        return None
+        return self.value("opening.order_number") or self.value("order.order_number")
+
+    def value(self, code: str) -> str | None:
+        """The value of a field that stands once."""
+        if self.stated:
+            return next((entry.value for entry in self.entries if entry.code == code), None)
+        value = self.read.get((code, ()))
+        return value if isinstance(value, str) else None
 
 
 def attached_claim(body: Body) -> Claim | None:
@@ -68,11 +102,12 @@ def attached_claim(body: Body) -> Claim | None:
         return None
     claim = Claim("json", None, document["seal"])
     try:
-        notification = Notification.model_validate(document.get("notification"))
-        order = Order.model_validate(document.get("order"))
-        claim.entries = list(entries(notification, order))
+        claim.stated = (
+            Notification.model_validate(document.get("notification")),
+            Order.model_validate(document.get("order")),
+        )
     except (ValidationError, RecursionError) as error:
-        claim.unreadable["attachment"] = _first_error(error)
+        claim.broken = _first_error(error)
     return claim
 
 
@@ -81,45 +116,35 @@ def _damaged_attachment(text: str, error: Exception) -> Claim | None:
     if not re.search(r'"ion"\s*:\s*1\b', text) or '"notification"' not in text:
         return None
     seal = re.search(r'"seal"\s*:\s*"([^"]{1,60})"', text)
-    claim = Claim("json", None, seal[1] if seal else None)
-    claim.unreadable["attachment"] = f"it is no JSON: {error}"
-    return claim
+    return Claim("json", None, seal[1] if seal else None, broken=f"it is no JSON: {error}")
 
 
-def visible_claims(stream: str, carrier: str) -> Iterator[Claim]:
+def visible_claims(stream: str, carrier: str) -> list[Claim]:
     """The claims in a stream of visible text, in reading order, whatever languages they are in."""
-    titles = [
-        (found.start(), found.end(), language)
-        for language in languages()
-        for found in language.title_pattern.finditer(stream)
-    ]
-    titles.sort(key=lambda title: title[:2])
+    titles = list(title_finder().find(stream))
     if not titles:
-        untitled = _untitled(stream, carrier)
-        if untitled:
-            yield untitled
-        return
-    ends = [start for start, _, _ in titles[1:]] + [len(stream)]
+        return _untitled(stream, carrier)
+    ends = [title.start for title in titles[1:]] + [len(stream)]
     claims = [
-        _read_region(stream[start:end], language, carrier, titled=True)
-        for (_, start, language), end in zip(titles, ends, strict=True)
+        _read_region(stream[title.end : end], title.meaning, carrier, titled=True)
+        for title, end in zip(titles, ends, strict=True)
     ]
     # Somebody who forwards may write the title in a note of their own; that alone is no notification.
     full = [claim for claim in claims if claim.seal or len(claim.located) >= _ENOUGH_LABELS]
-    yield from full or (claim for claim in claims if len(claim.located) > 1)
+    return full or [claim for claim in claims if len(claim.located) > 1]
 
 
-def _untitled(stream: str, carrier: str) -> Claim | None:
-    """A notification that lost its title: the language whose labels fill the stream, if any does."""
-    anchors, best = max(
-        (([found[0] for found in language.anchor_pattern.finditer(stream)], language) for language in languages()),
-        key=lambda found: len(found[0]),
-    )
-    # Every shop's mail says "Name:" and "City:". A numbered heading or the heading of the proof only we print.
-    ours = [text for text in anchors if re.search(r"\d", text) or best.identify(text).heading == "proof"]
-    if len(anchors) < _ENOUGH_LABELS or not any(best.identify(text).heading for text in ours):
-        return None
-    return _read_region(stream, best, carrier, titled=False)
+def _untitled(stream: str, carrier: str) -> list[Claim]:
+    """A notification that lost its title: the language whose labels fill the stream, if any does.
+
+    Every shop's mail says "Name:" and "City:"; a numbered heading or the heading of the proof only we print.
+    """
+    candidates = {known.tag: known for found in proof_finder().find(stream) for known in found.meaning}
+    counted = [(sum(1 for _ in known.finder.find(stream)), known) for known in candidates.values()]
+    if not counted:
+        return []
+    anchors, best = max(counted, key=lambda found: found[0])
+    return [_read_region(stream, best, carrier, titled=False)] if anchors >= _ENOUGH_LABELS else []
 
 
 def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -> Claim:
@@ -133,17 +158,16 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -
     current: Place | None = ("opening.order_number", ()) if titled else None
     start = 0
     repeats: dict[tuple[str, int], int] = {}
-    for found in language.anchor_pattern.finditer(text):
-        anchor = language.identify(found[0])
-        group = SECTIONS[section].labels if section else None
-        name = anchor.labels.get(group) if group else None
+    for found in language.finder.find(text):
+        anchor = found.meaning
+        name = anchor.labels.get(SECTIONS[section].labels) if section else None
         if name is None and anchor.heading is None:
             continue
         if current:
-            _take(claim, current, text[start : found.start()])
+            _take(claim, current, text[start : found.start], closing=name is None)
         else:
-            claim.unread.append(text[start : found.start()])
-        start, current = found.end(), None
+            claim.unread.append(text[start : found.start])
+        start, current = found.end, None
         if name == SEAL_LABEL and section == "proof":
             seal = SEAL_PATTERN.match(text, _skip_blanks(text, start))
             claim.seal = seal[0] if seal else re.sub(r"\s+", " ", text[start : start + 40]).strip()
@@ -158,13 +182,12 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -
         else:
             section, block = anchor.heading or section, 0
             if anchor.heading and SECTIONS[section].repeated:
-                block, count = _block_numbers(language, section, found[0])
+                block, count = _block_numbers(language, section, text[found.start : found.end])
                 claim.counts.setdefault(section, set()).add(count)
     else:
         if current:
-            _take(claim, current, text[start:])
+            _take(claim, current, text[start:], closing=True)
             claim.complete = False
-    _read_values(claim)
     return claim
 
 
@@ -182,29 +205,32 @@ def _block_numbers(language: Language, section: str, heading: str) -> tuple[int,
     return min(max(own, 1), MAX_BLOCKS) - 1, count
 
 
-def _take(claim: Claim, place: Place, text: str) -> None:
+def _take(claim: Claim, place: Place, text: str, *, closing: bool) -> None:
     text = text.strip()
     if place in claim.located and claim.located[place] != text:
-        claim.twice.add(place_name(place))
+        claim.twice.add(place)
     claim.located[place] = text
+    if closing:
+        claim.closing.add(place)
+
+
+def read_text(place: Place, text: str, language: Language) -> str | Unreadable:
+    """The canonical value that `text` shows at `place`, or why it shows none."""
+    code = place[0]
+    try:
+        return read_value(FIELDS[code].kind, text, language, code.partition(".")[2])
+    except Unreadable as error:
+        return error
+
+
+def entry_at(place: Place, value: str) -> Entry:
+    section, _, name = place[0].partition(".")
+    return Entry(section, name, place[1], value)
 
 
 def place_name(place: Place) -> str:
     """A place as people are told of it: `line[2].sku`."""
-    section, name = place[0].split(".", 1)
-    return Entry(section, name, place[1], "").name
-
-
-def _read_values(claim: Claim) -> None:
-    assert claim.language is not None
-    for place, text in claim.located.items():
-        section, name = place[0].split(".", 1)
-        try:
-            value = read_value(FIELDS[place[0]].kind, text, claim.language, name)
-        except Unreadable as error:
-            claim.unreadable[place_name(place)] = str(error) if text else "it is empty"
-            continue
-        claim.entries.append(Entry(section, name, place[1], value))
+    return entry_at(place, "").name
 
 
 def _first_error(error: Exception) -> str:

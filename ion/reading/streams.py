@@ -1,21 +1,26 @@
 """Read, first half: a body as a stream of visible text in which the contract's anchors can be found.
 
 To the reader all blanks and line breaks are one, because no mail client keeps them. So a body becomes one run of
-text: HTML is flattened to what a person sees, with a break wherever a block, cell or row ends; plain text loses its
-quote prefixes. Where a client is known to write something of its own into the text, a stream has several plausible
-forms; they are tried in order and the seal picks. A form changes blanks, quote prefixes, invisible characters and
-what stands between marks that clients add; never a letter, digit, sign or decimal mark of a value.
+text: HTML is flattened to what a person sees, with a break wherever a block, cell or row ends. Then what mail programs
+write into it is taken away: quotation marks, bold marks, addresses behind links. A printed value never looks like any
+of these (see `ion.contract.forms`), so this needs no guess. Where more was done to a mail there are further plausible
+forms; they are tried in order and the seal picks. A form changes blanks, quote prefixes, invisible characters and what
+programs add; never a letter, digit, sign or decimal mark of a value.
 """
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from dataclasses import dataclass
+from typing import cast
 
 from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
 from bs4.element import NavigableString, PreformattedString, Tag
+from lxml import etree
 
 from ion.order import INVISIBLE
+from ion.reading.links import without_gateways
 
 # Advice to programmers, which a mail must not put on anybody's screen.
 warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
@@ -26,19 +31,68 @@ _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark o:p q s samp small span strike strong"
     " sub sup time tt u var wbr st1:date st1:place st1:city".split()
 )
-_UNSEEN = frozenset("head title style script noscript template meta link object iframe svg math".split())
+UNSEEN = frozenset("head title style script noscript template meta link object iframe svg math".split())
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|mso-hide\s*:\s*all", re.IGNORECASE
 )
-_QUOTE = re.compile(r"^[ \t]*(?:[>|][ \t]?)+", re.MULTILINE)
-# As deep as a mail was quoted and no deeper: what follows is the value's own mark, wrapped to the start of a line.
-_QUOTES_AT_MOST = tuple(re.compile(rf"^[ \t]*(?:[>|][ \t]?){{1,{depth}}}", re.MULTILINE) for depth in (1, 2, 3))
-# What clients write behind an address, number or page that they link: `a@b.c<mailto:a@b.c>`, `[x]<http://...>`.
-_LINK_NOISE = re.compile(r"\s?<\s?(?:mailto|https?|tel|callto|sip):[^<>]*>", re.IGNORECASE)
-# Quote marks that ended up inside a line when a quoted text was joined again.
-_INNER_QUOTE = re.compile(r"(?<=\s)(?:>[ \t]?)+(?=\s|\S)")
-# Gmail and others mark bold and italics in the text part: *Label:* value.
-_STARS = re.compile(r"(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
+# The second parser takes time with the square of what hostile markup leaves open.
+_TOLERANT_LENGTH = 120_000
+_STUFFED = re.compile(r"^- -", re.MULTILINE)  # RFC 934: a line that begins with a dash gets another
+_MOST_NESTED = 5
+# Roundcube writes links as numbers in brackets and lists them at the end.
+_LISTED_LINK = re.compile(r"^\[(\d{1,3})\]\s+[a-z][a-z0-9+.-]*:\S", re.MULTILINE)
+_BLANKS = re.compile(r"\s+")
+_BLANKS_OF_A_LINE = re.compile(r"[^\S\n]+")
+_JOINERS = re.compile("[\u200c\u200d]")
+_QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
+
+_PROGRAM_MARKS = re.compile(
+    r"""
+    (\\.)                                               # guarded: a value's own character
+    | (?<!\S)(?:(?:\w{0,5}>|\|)+[^\S\n]?)+             # quotation marks, also where lines were joined; initials before
+    | (?<!\w)\* | \*(?!\w)                              # bold, in a text part made of HTML: *Label:*
+    | \s?<\s?[A-Za-z][A-Za-z0-9+.-]{1,30}:[^<>]*>       # behind what is linked: a@b.c<mailto:a@b.c>, x <https://...>
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ADDRESS_BEHIND = re.compile(r"\s?<\s?[A-Za-z][A-Za-z0-9+.-]{1,30}:[^<>]*>")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One plausible reading of a body as text. `repair`: what was done for it, in words; None for the ordinary one."""
+
+    text: str
+    repair: str | None = None
+
+
+def forms(kind: str, text: str) -> Iterator[Form]:
+    """The plausible forms of a body's visible text, likeliest first, without repeats."""
+    plain = flatten(text) if kind == "html" else INVISIBLE.sub("", text)
+    seen: set[str] = set()
+    for form in _forms(kind, text, plain):
+        if form.text not in seen:
+            seen.add(form.text)
+            yield form
+
+
+def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
+    ordinary = without_program_marks(plain)
+    yield Form(ordinary)
+    unlinked = without_gateways(plain)
+    if unlinked != plain:
+        yield Form(without_program_marks(unlinked), "addresses that a gateway rewrote were put back")
+    yield Form(without_program_marks(_quoted_lines(plain)), "lines without quotation marks were left out")
+    if _STUFFED.search(plain):
+        yield Form(without_program_marks(_STUFFED.sub("-", plain)), "dashes doubled at line starts were removed")
+    listed = set(_LISTED_LINK.findall(ordinary))
+    if listed:
+        numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
+        yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
+    yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
+    if kind == "html" and len(text) <= _TOLERANT_LENGTH:
+        yield Form(without_program_marks(flatten_tolerantly(text)), "the markup was read another way")
+    yield Form(plain, "the marks of mail programs were kept")
 
 
 def flatten(html: str) -> str:
@@ -46,74 +100,108 @@ def flatten(html: str) -> str:
 
     Hidden elements are left out: what nobody sees never decides.
     """
-    soup = BeautifulSoup(html, "lxml")
+    root = html_root(html)
+    return "" if root is None else INVISIBLE.sub("", "".join(_pieces(root)))
+
+
+def html_root(html: str) -> etree._Element | None:
+    """The parsed page; None where there is nothing in it."""
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        return etree.fromstring(html.replace("\0", "").encode("utf-8"), parser)
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return None
+
+
+def hides_something(root: etree._Element) -> bool:
+    """True where an element of the page is hidden from the reader's eye."""
+    styles = cast("list[str]", root.xpath("//@style"))
+    return bool(root.xpath("boolean(//@hidden)")) or _HIDDEN.search("\n".join(styles)) is not None
+
+
+def _pieces(root: etree._Element) -> Iterator[str]:
+    walk = etree.iterwalk(root, events=("start", "end"))
+    preformatted = 0
+    for event, element in walk:
+        name = element.tag
+        if not isinstance(name, str):
+            continue
+        breaks = name not in _INLINE
+        if event == "end":
+            if breaks:
+                yield "\n"
+            preformatted -= name == "pre"
+            if element.tail and element is not root:
+                yield _blanks(element.tail, preformatted)
+            continue
+        preformatted += name == "pre"
+        if name in UNSEEN or _is_hidden(element.attrib):
+            walk.skip_subtree()
+            continue
+        if breaks:
+            yield "\n"
+        if element.text:
+            yield _blanks(element.text, preformatted)
+
+
+def _blanks(text: str, preformatted: int) -> str:
+    return (_BLANKS_OF_A_LINE if preformatted else _BLANKS).sub(" ", text)
+
+
+def _is_hidden(attributes: etree._Attrib | dict[str, str]) -> bool:
+    return "hidden" in attributes or bool(_HIDDEN.search(str(attributes.get("style", ""))))
+
+
+def flatten_tolerantly(html: str) -> str:
+    """The same by another parser, for markup so broken that two programs see two things in it."""
     pieces: list[str] = []
     # (node, leaving): an explicit stack, because hostile HTML nests deeper than Python recurses.
-    stack: list[tuple[object, bool]] = [(soup, False)]
+    stack: list[tuple[object, bool]] = [(BeautifulSoup(html, "html.parser"), False)]
     while stack:
         node, leaving = stack.pop()
         if isinstance(node, Tag):
             if leaving:
                 pieces.append("\n")
                 continue
-            if node.name in _UNSEEN or _is_hidden(node):
+            if node.name in UNSEEN or _is_hidden({name: str(value) for name, value in node.attrs.items()}):
                 continue
             if node.name not in _INLINE:
                 pieces.append("\n")
                 stack.append((node, True))
             stack.extend((child, False) for child in reversed(node.contents))
         elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-            pieces.append(re.sub(r"\s+", " ", str(node)))
+            pieces.append(_BLANKS.sub(" ", str(node)))
     return INVISIBLE.sub("", "".join(pieces))
 
 
-def _is_hidden(tag: Tag) -> bool:
-    return tag.has_attr("hidden") or bool(_HIDDEN.search(str(tag.get("style") or "")))
+def without_program_marks(text: str) -> str:
+    """`text` without what mail programs write into it: quotation and bold marks, addresses behind what they link.
 
-
-def unquoted(text: str) -> str:
-    """Plain text without quote prefixes of any depth and without invisible characters."""
-    return INVISIBLE.sub("", _QUOTE.sub("", text))
-
-
-def forms(kind: str, text: str) -> Iterator[str]:
-    """The plausible forms of a body's visible text, likeliest first, without repeats.
-
-    Text that was quoted may stand in HTML too, and a value may itself hold quote marks: so with and without the marks
-    at line starts, then every combination of what clients add inside lines taken away.
+    Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
-    plain = flatten(text) if kind == "html" else INVISIBLE.sub("", text)
-    bases = [plain, unquoted(plain)]
-    if kind == "text":
-        bases = [unquoted(plain), *(quotes.sub("", plain) for quotes in _QUOTES_AT_MOST), plain]
-    seen: set[str] = set()
-    for repairs in _REPAIRS:
-        for base in bases:
-            form = base
-            for repair in repairs:
-                form = repair(form)
-            if form not in seen:
-                seen.add(form)
-                yield form
+    for _ in range(_MOST_NESTED):
+        shorter = _PROGRAM_MARKS.sub(lambda found: found[1] or "", text)
+        if shorter == text or "<" not in shorter:
+            return shorter
+        text = shorter
+    return text
 
 
-def without_links(text: str) -> str:
-    """`text` without the addresses that clients write behind what they link."""
-    return _LINK_NOISE.sub("", text)
+def _quoted_lines(text: str) -> str:
+    """The lines quoted as deep as most are: what somebody wrote between them, unquoted, is left out."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    depths = [_QUOTE.match(line)[1].count(">") + _QUOTE.match(line)[1].count("|") for line in lines]  # type: ignore[index]
+    if not depths:
+        return text
+    usual = Counter(depths).most_common(1)[0][0]
+    return "\n".join(line for line, depth in zip(lines, depths, strict=True) if depth >= usual)
+
+
+def without_addresses(text: str) -> str:
+    """`text` without the addresses that clients write behind what they link, guarded ones too."""
+    return _ADDRESS_BEHIND.sub("", text)
 
 
 def essence(text: str) -> str:
     """`text` without blanks and without the marks that clients add: equal for two texts a person reads as one."""
     return re.sub(r"[\s*_<>|]+", "", INVISIBLE.sub("", text))
-
-
-def _without_stars(text: str) -> str:
-    return _STARS.sub("", text)
-
-
-def _without_inner_quotes(text: str) -> str:
-    return _INNER_QUOTE.sub("", text)
-
-
-_SINGLE_REPAIRS = (without_links, _without_stars, _without_inner_quotes)
-_REPAIRS = tuple(chosen for count in range(4) for chosen in combinations(_SINGLE_REPAIRS, count))

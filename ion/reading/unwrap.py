@@ -1,8 +1,8 @@
 """Find: from raw octets to the bodies in which a notification may stand.
 
-Walks the MIME tree of a message and of every message attached to it (`message/rfc822`, or an `.eml` sent as octets),
-undoes transfer encoding, charset and `format=flowed`, and yields the bodies in reading order. It recognises no mail
-client: what a client adds around the original is for the next step to pass over.
+Walks the MIME tree of a message and of every message attached to it (`message/rfc822`, an `.eml` sent as octets, or one
+of Outlook's own containers), undoes transfer encoding, charset and `format=flowed`, and yields the bodies in reading
+order. It recognises no mail client: what a client adds around the original is for the next step to pass over.
 
 The parser is the standard library's with the `compat32` policy, because the newer one raises on ordinary small
 headers (`Message-ID: <[>`); no header is interpreted beyond its content type.
@@ -10,32 +10,43 @@ headers (`Message-ID: <[>`); no header is interpreted beyond its content type.
 
 import binascii
 import email
+import email.header
 import email.message
 import email.policy
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
+
+from ion.reading import outlook
+from ion.reading.charsets import codec, decoded
+from ion.reading.mapi import Item, Unreadable
+from ion.reading.rtf import read_rtf
 
 MAX_PARTS = 500
 MAX_DEPTH = 50
 MAX_DECODED_BYTES = 25_000_000
 
-# Charsets a mail may name. Python knows more codecs than charsets (`unicode_escape`, `zip`), so this is a list of what
-# mail really uses; anything else is read as UTF-8 and, failing that, Windows-1252, with replacement characters.
-_CHARSETS = re.compile(
-    r"(us-?ascii|ascii|utf-?8|utf-?16(le|be)?|utf-?7|iso-?8859-?\d{1,2}|latin-?[1-9]|windows-?125\d|cp(125\d|85\d|437|866|874|932|949|950)"
-    r"|koi8-?[rut]|shift_?jis|sjis|ms932|iso-?2022-?(jp(-\d|-ext)?|kr)|euc-?(jp|kr|cn)|ks_c_5601-1987|gb2312|gbk|gb18030|hz(-gb-2312)?|big5(-?hkscs)?"
-    r"|tis-?620|mac-?(roman|cyrillic|greek|turkish|centeuro|iceland))",
-    re.IGNORECASE,
-)
-_HEADER_LINE = re.compile(rb"[ \t]|[!-9;-~]+[ \t]*:|From ")
-# One octet a character: octets that are valid UTF-8 beyond ASCII are hardly ever anything else, whatever the mail says.
-_SINGLE_BYTE = re.compile(r"(iso-?8859|latin|windows-?12|cp12|cp85|koi8|mac|tis|us-?ascii|ascii)", re.IGNORECASE)
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _Answer = TypeVar("_Answer")
-# Names mail uses for charsets that Python knows under another name.
-_PYTHON_NAME = {"ks_c_5601-1987": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "iso-8859-8-i": "iso-8859-8"}
+_Kind = Literal["message", "html", "json", "rtf", "text"]
+
+_HEADER_LINE = re.compile(rb"[ \t]|[!-9;-~]+[ \t]*:|From ")
+_MESSAGES = ("message/rfc822", "message/global", "message/news")
+# What a part is: by its content type or the end of its name, whichever comes first here.
+_KINDS: tuple[tuple[_Kind, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("message", _MESSAGES, (".eml",)),
+    ("html", ("text/html", "application/xhtml+xml"), (".html", ".htm", ".xhtml")),
+    ("json", ("application/json", "text/json"), (".json",)),
+    ("rtf", ("text/rtf", "application/rtf"), (".rtf",)),
+    ("text", (), (".txt",)),
+)
+# A copy of the page for one client only, and a piece of a message that nothing here puts together.
+_IGNORED = ("text/x-amp-html", "message/partial")
+_ENCODINGS = ("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{100,}={0,2}")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_NOT_QUOTED = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|\Z)")
 
 
 @dataclass(frozen=True)
@@ -71,15 +82,46 @@ class _Budget:
     parts: int = MAX_PARTS
     octets: int = MAX_DECODED_BYTES
 
-    def spend(self, octets: int) -> None:
-        self.parts -= 1
+    def spend(self, octets: int, *, parts: int = 1) -> None:
+        self.parts -= parts
         self.octets -= octets
         if self.parts < 0 or self.octets < 0:
             raise TooBig(f"more than {MAX_PARTS} parts or {MAX_DECODED_BYTES} octets")
 
 
+class _Message(email.message.Message):
+    """A part for the library's parser, which takes what an attached message is encoded in for the message.
+
+    RFC 2046 (5.2.1) forbids to encode one, and programs do it.
+    """
+
+    def get_content_maintype(self) -> str:
+        kind = super().get_content_maintype()
+        return "application" if kind == "message" and _encoding(self) in _ENCODINGS else kind
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A part with nothing but octets in it. `name`: for its ending only, never used as a path."""
+
+    octets: bytes
+    content_type: str
+    name: str
+    charset: str = ""
+    flowed: bool = False
+    delsp: bool = False
+
+
 def _message_bodies(raw: bytes, place: str, depth: int, budget: _Budget) -> Iterator[Body]:
-    message = _asked(lambda: email.message_from_bytes(_without_junk(raw), policy=email.policy.compat32))
+    read = outlook.reader(raw)
+    if read is not None:
+        try:
+            item = read(raw, partial(budget.spend, parts=0))
+        except Unreadable:
+            return
+        yield from _item_bodies(item, place or "1", depth, budget)
+        return
+    message = _asked(lambda: email.message_from_bytes(_without_junk(raw), _Message, policy=email.policy.compat32))
     if message is None:
         raise Unparsable("its headers cannot be taken apart")
     yield from _part_bodies(message, place or "1", depth, budget)
@@ -89,41 +131,113 @@ def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _B
     if depth > MAX_DEPTH:
         raise TooBig(f"more than {MAX_DEPTH} levels")
     content_type = part.get_content_type()
+    if content_type in _IGNORED:
+        return
     if part.is_multipart():
-        attached = content_type == "message/rfc822"
-        encoding = str(part.get("content-transfer-encoding") or "").strip().lower()
         for number, inner in enumerate(part.get_payload(), 1):
             budget.spend(0)
-            if attached and encoding in ("base64", "quoted-printable"):
-                # RFC 2046 (5.2.1) forbids it and programs do it; the library then takes the encoded text for a message.
-                original = _transfer_decoded(inner, encoding)
-                budget.spend(len(original))
-                yield from _message_bodies(original, f"{place}/{number}", depth + 1, budget)
-            elif isinstance(inner, email.message.Message):
-                yield from _part_bodies(inner, f"{place}{'/' if attached else '.'}{number}", depth + 1, budget)
+            if isinstance(inner, email.message.Message):
+                separator = "/" if content_type in _MESSAGES else "."
+                yield from _part_bodies(inner, f"{place}{separator}{number}", depth + 1, budget)
         return
-    octets = _asked(lambda: part.get_payload(decode=True))
-    if not isinstance(octets, bytes):
-        return
+    octets = _octets(part)
     budget.spend(len(octets))
-    name = (_asked(part.get_filename) or "").strip().lower()  # for its ending only; never used as a path
-    if content_type == "message/rfc822" or name.endswith(".eml"):
-        yield from _message_bodies(octets, f"{place}/1", depth + 1, budget)
-    elif content_type == "text/html" or name.endswith((".html", ".htm")):
-        yield Body("html", _text(octets, part), place)
-    elif content_type == "application/json" or name.endswith(".json"):
-        yield Body("json", _text(octets, part), place)
-    elif content_type.startswith(("text/", "multipart/")):  # a multipart whose boundary is wrong is one text
-        text = _text(octets, part)
-        if _parameter(part, "format") == "flowed":
-            text = unflow(text, delsp=_parameter(part, "delsp") == "yes")
-        yield Body("text", text, place)
+    leaf = _Leaf(
+        octets,
+        content_type,
+        _name(part),
+        str(_asked(part.get_content_charset) or ""),
+        flowed=_parameter(part, "format") == "flowed",
+        delsp=_parameter(part, "delsp") == "yes",
+    )
+    yield from _leaf_bodies(leaf, place, depth, budget)
 
 
-def _transfer_decoded(inner: email.message.Message, encoding: str) -> bytes:
-    """The octets of a message that the library took in its transfer encoding; empty where they are broken."""
-    decode = binascii.a2b_base64 if encoding == "base64" else binascii.a2b_qp
-    return _asked(lambda: decode(inner.as_bytes())) or b""
+def _leaf_bodies(leaf: _Leaf, place: str, depth: int, budget: _Budget) -> Iterator[Body]:
+    kind = _kind(leaf)
+    if kind == "message" or outlook.reader(leaf.octets):
+        yield from _message_bodies(leaf.octets, f"{place}/1", depth + 1, budget)
+    elif kind == "rtf":
+        try:
+            yield Body(*read_rtf(leaf.octets), place)
+        except Unreadable:
+            return
+    elif kind:
+        text = decoded(leaf.octets, codec(leaf.charset), html=kind == "html")
+        yield Body(kind, unflow(text, delsp=leaf.delsp) if kind == "text" and leaf.flowed else text, place)
+
+
+def _item_bodies(item: Item, place: str, depth: int, budget: _Budget) -> Iterator[Body]:
+    """The bodies of a message that is no MIME, numbered as if it were: its texts, then what is attached."""
+    if depth > MAX_DEPTH:
+        raise TooBig(f"more than {MAX_DEPTH} levels")
+    for number, text in enumerate(item.texts, 1):
+        yield Body(text.kind, text.text, f"{place}.{number}")
+    for number, attached in enumerate(item.attachments, len(item.texts) + 1):
+        budget.spend(attached.size)
+        try:
+            content = attached.load()
+        except Unreadable:
+            continue
+        if isinstance(content, Item):
+            yield from _item_bodies(content, f"{place}.{number}/1", depth + 1, budget)
+        else:
+            # A signed message is kept as its whole MIME, under the type of that ([MS-OXOSMIME] 2.1).
+            kind = attached.media_type.lower()
+            leaf_type = "message/rfc822" if kind.startswith("multipart/") else kind
+            leaf = _Leaf(content, leaf_type, attached.name.strip().lower())
+            yield from _leaf_bodies(leaf, f"{place}.{number}", depth, budget)
+
+
+def _kind(leaf: _Leaf) -> _Kind | None:
+    if leaf.content_type in _IGNORED:
+        return None
+    for kind, types, endings in _KINDS:
+        if leaf.content_type in types or leaf.name.endswith(endings):
+            return kind
+    # A multipart whose boundary is wrong is one text.
+    return "text" if leaf.content_type.startswith(("text/", "multipart/")) else None
+
+
+def _name(part: email.message.Message) -> str:
+    """The name of a file in lower case, also where it is written as an encoded word, which RFC 2047 (5) forbids."""
+    name = str(_asked(part.get_filename) or "")
+    words = _asked(lambda: str(email.header.make_header(email.header.decode_header(name)))) if "=?" in name else None
+    return (words or name).strip().lower()
+
+
+def _encoding(part: email.message.Message) -> str:
+    return str(part.get("content-transfer-encoding") or "").strip().lower()
+
+
+def _octets(part: email.message.Message) -> bytes:
+    """The octets of a part without its transfer encoding: the one it names, or the one it is plainly in."""
+    said = _encoding(part)
+    del part["content-transfer-encoding"]
+    written = _payload(part)
+    if said not in _ENCODINGS:
+        return _plainly_decoded(written, said)
+    if said == "base64" and _NOT_BASE64.search(written[:1000]):
+        return written
+    part["content-transfer-encoding"] = said
+    return _payload(part)
+
+
+def _payload(part: email.message.Message) -> bytes:
+    octets = _asked(lambda: part.get_payload(decode=True))
+    return octets if isinstance(octets, bytes) else b""
+
+
+def _plainly_decoded(written: bytes, said: str) -> bytes:
+    """Octets without an encoding that is plain to see, though the part does not name it."""
+    if b"\n" in written[:1000] and not _NOT_BASE64.search(written[:1000]):
+        joined = b"".join(written.split())
+        if len(joined) % 4 == 0 and _BASE64.fullmatch(joined):
+            return binascii.a2b_base64(joined)
+    # A part that says it is not encoded is believed: a line of plain text may end in `=` too.
+    if said not in ("", "7bit", "8bit", "binary") and b"=" in written and not _NOT_QUOTED.search(written):
+        return binascii.a2b_qp(written)
+    return written
 
 
 def _without_junk(raw: bytes) -> bytes:
@@ -151,36 +265,23 @@ def _parameter(part: email.message.Message, name: str) -> str:
     return str(_asked(lambda: part.get_param(name)) or "").lower()
 
 
-def _text(octets: bytes, part: email.message.Message) -> str:
-    """The octets as text in the charset the part names, if that is one mail uses and it fits."""
-    named = str(_asked(part.get_content_charset) or "")
-    candidates = [_PYTHON_NAME.get(named, named)] if _CHARSETS.fullmatch(named) else []
-    charsets = ("utf-8", *candidates) if _SINGLE_BYTE.match(named) else (*candidates, "utf-8")
-    for charset in charsets:
-        try:
-            text = octets.decode(charset)
-        except (UnicodeError, LookupError):
-            continue
-        return _SURROGATES.sub("\ufffd", text)  # UTF-7 can spell them
-    return octets.decode(candidates[0] if candidates else "windows-1252", "replace")
-
-
 def unflow(text: str, *, delsp: bool) -> str:
     """`format=flowed` undone (RFC 3676, section 4): soft line breaks joined, space-stuffing removed.
 
-    Quote marks are kept once per joined line; with `delsp` the space before a soft break is part of the break.
+    Quote marks are kept once per joined line; with `delsp` the space before a soft break is part of the break. A soft
+    break before a line of another quote depth, or before a signature's separator, is none (4.5, 4.3).
     """
-    lines: list[str] = []
+    lines: list[list[str]] = []
     soft_depth: int | None = None
-    for line in text.splitlines():
-        quotes = re.match(r">*", line)
-        depth = quotes.end() if quotes else 0
-        content = line[depth:].removeprefix(" ")
-        if soft_depth == depth and lines:
-            lines[-1] += content
-        else:
-            lines.append((">" * depth + " " if depth else "") + content)
-        soft_depth = depth if content.endswith(" ") and content != "-- " else None
-        if soft_depth is not None and delsp:
-            lines[-1] = lines[-1][:-1]
-    return "\n".join(lines)
+    # Only these end a line in mail; `splitlines` knows more, which are characters of a value.
+    for line in re.split(r"\r\n|\n|\r", re.sub(r"(\r\n|\n|\r)\Z", "", text)):
+        content = line.lstrip(">")
+        depth = len(line) - len(content)
+        content = content.removeprefix(" ")
+        separator = content == "-- "
+        soft = content.endswith(" ") and not separator
+        if soft_depth != depth or separator:
+            lines.append([">" * depth + " " if depth else ""])
+        lines[-1].append(content[:-1] if soft and delsp else content)
+        soft_depth = depth if soft else None
+    return "\n".join(map("".join, lines))

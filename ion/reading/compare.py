@@ -1,0 +1,158 @@
+"""Compare: a carrier held against the order that another one proved, field by field.
+
+Another well-formed value, or a value too many, is a contradiction and goes to a person. A value that is absent, cut off
+or mangled in a way mail programs are known to is damage: noted, and the proof stands. A line that somebody wrote
+between two blocks is a note.
+"""
+
+import re
+
+from ion.contract import Entry
+from ion.reading.claims import Claim, Place, place_name
+from ion.reading.proof import Problem, Proved, miscounted
+from ion.reading.streams import essence, without_addresses
+from ion.seal import normal_seal
+
+
+def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) -> list[Problem]:
+    """How a carrier differs from the proved order. `agreeing_html`: for a text part whose mail also holds an HTML part
+    that shows every value as proved."""
+    if claim.garbled:
+        return [Problem("damage", None, f"the {claim.carrier} part has lost letters that its charset does not have")]
+    if claim.agrees:
+        return []
+    if claim.language is None:
+        return _attachment_differences(claim, proved)
+    expected = proved.printed(claim.language)
+    problems = [
+        Problem(
+            "contradiction",
+            place_name(place),
+            f"the {claim.carrier} part shows {place_name(place)} twice with different values",
+        )
+        for place in sorted(claim.twice)
+    ]
+    problems += [
+        Problem("contradiction", name, f"the {claim.carrier} part numbers them differently from the sealed order")
+        for name in miscounted(claim, proved.entries)
+    ]
+    for place, text in claim.located.items():
+        if place not in expected:
+            message = f"the {claim.carrier} part shows {text!r}, which the sealed order does not have"
+            problems.append(Problem("contradiction", place_name(place), message))
+    last = None if claim.seal else next(reversed(claim.located), None)
+    for place, printed in expected.items():
+        located = claim.located.get(place)
+        if located is None or "".join(located.split()) != "".join(printed.split()):
+            problem = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
+            problems += [problem] if problem else []
+    if claim.seal and normal_seal(claim.seal) != normal_seal(proved.claim.seal or ""):
+        problems.append(Problem("contradiction", "proof.seal", f"the {claim.carrier} part shows another seal"))
+    return problems
+
+
+def _difference(
+    claim: Claim, place: Place, located: str | None, printed: str, *, last: bool, agreeing_html: bool
+) -> Problem | None:
+    """What is to be said of one value that is not printed letter by letter as it should be."""
+    name, part = place_name(place), f"the {claim.carrier} part"
+    if located is None or not essence(located):
+        code = "contradiction" if _foreign_text(claim) else "damage"
+        return Problem(code, name, f"{part} has lost it")
+    if _same(located, printed):
+        return None
+    if _mangled(located, printed, last=last, agreeing_html=agreeing_html):
+        return Problem("damage", name, f"{part} shows it mangled: {located!r}")
+    if place in claim.closing and (added := _added_lines(located, printed)):
+        return Problem("note", name, f"{part} holds a text behind it that is no part of the order: {added!r}")
+    return Problem("contradiction", name, f"{part} shows {located!r}, the sealed order says {printed!r}")
+
+
+def _attachment_differences(claim: Claim, proved: Proved) -> list[Problem]:
+    if claim.broken:
+        return [Problem("damage", None, f"the attachment cannot be read: {claim.broken}")]
+    said = {(entry.code, entry.index): entry.value for entry in claim.entries}
+    expected = {(entry.code, entry.index): entry.value for entry in proved.entries}
+    places = [place for place in (*expected, *said) if said.get(place) != expected.get(place)]
+    return [
+        Problem(
+            "contradiction",
+            place_name(place),
+            f"the attachment says {said.get(place)!r}, the sealed order says {expected.get(place)!r}",
+        )
+        for place in dict.fromkeys(places)
+    ]
+
+
+def disagreements(claims: list[Claim]) -> list[Problem]:
+    """Fields on which two carriers of one unproved notification differ: where the change was made."""
+    problems = []
+    first = claims[0]
+    said = {(entry.code, entry.index): entry.value for entry in first.entries}
+    for other in claims[1:]:
+        for entry in other.entries:
+            place = (entry.code, entry.index)
+            if place in said and said[place] != entry.value:
+                problems.append(_disagreement(first, said[place], other, entry))
+    return problems
+
+
+def _disagreement(first: Claim, value: str, other: Claim, entry: Entry) -> Problem:
+    message = f"the {first.carrier} part says {value!r}, the {other.carrier} part {entry.value!r}"
+    return Problem("contradiction", entry.name, message)
+
+
+def _foreign_text(claim: Claim) -> bool:
+    """True where text stands behind headings that is no phrase of the catalogue.
+
+    A merchant's template may say something there. But where a field is lost as well, it may be that field's value
+    behind a label that somebody changed.
+    """
+    assert claim.language is not None
+    phrases = sorted((essence(phrase) for phrase in claim.language.mail.values()), key=len, reverse=True)
+    for text in claim.unread:
+        rest = essence(text)
+        for phrase in phrases:
+            rest = rest.replace(phrase, "")
+        if rest:
+            return True
+    return False
+
+
+def _same(located: str, printed: str) -> bool:
+    """True for two texts a person reads as one: but for blanks, the marks and the links that clients add."""
+    return essence(printed) in (essence(located), essence(without_addresses(located)))
+
+
+def _added_lines(located: str, printed: str) -> str | None:
+    """The lines that stand behind a value printed whole; None where it is not, or there are none."""
+    lines = located.split("\n")
+    true = essence(printed)
+    for kept in range(len(lines) - 1, 0, -1):
+        if essence("\n".join(lines[:kept])) == true:
+            return " ".join("\n".join(lines[kept:]).split())
+    return None
+
+
+def _mangled(located: str, printed: str, *, last: bool, agreeing_html: bool) -> bool:
+    """True for what clients do to a text without anybody editing it.
+
+    A character that a charset lost becomes `?` or U+FFFD, one for it or for each of its octets (for a blank of another
+    kind, too, which is no part of the value); a part that was cut
+    ends in the middle of its last value or of the label behind it; a text part rebuilt from HTML loses a decimal mark
+    that stood between two elements, if the HTML itself agrees.
+    """
+    seen, true = essence(located), essence(printed)
+    if last and (true.startswith(seen) or re.match(r"\s+".join(map(re.escape, printed.split())) + r"\s", located)):
+        return True
+    marks = "".join(mark for mark in "?\ufffd" if mark in seen and mark not in true)
+    if marks:
+        pieces = re.split(f"([{marks}]+)", seen)
+        pattern = "".join(
+            f"[^\\x00-\\x7f]{{0,{4 * len(piece)}}}" if place % 2 else re.escape(piece)
+            for place, piece in enumerate(pieces)
+        )
+        if re.fullmatch(pattern, true):
+            return True
+    marks_lost = "".join(f"{re.escape(char)}?" if char in ".," else re.escape(char) for char in true)
+    return agreeing_html and re.fullmatch(marks_lost, seen) is not None

@@ -1,0 +1,109 @@
+"""Prove: a claim whose seal covers exactly what was read is the notification, whole and authentic."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from ion.contract import FIELDS, ORDER_SECTIONS, SECTIONS, Entry, Language, Notification, from_entries, print_value
+from ion.contract.fields import HEADER_SECTIONS
+from ion.order import Order
+from ion.reading.claims import Claim, Place
+from ion.seal import Key, verify_seal
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing a person should know.
+
+    `code`: `contradiction`, `damage`, `unreadable`, `seal`, `key`, `sum`, `too-big`; `note` (somebody wrote something
+    between the fields) and `repair` (what was done to read it), which leave the proof as it is. `field`: the field's
+    name (`line[2].sku`) or None. `message`: a sentence. Values are quoted: they are for the merchant's own staff, never
+    for logs.
+    """
+
+    code: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A notification and its order as the seal of `claim` proves them, and what was repaired to read them."""
+
+    claim: Claim
+    notification: Notification
+    order: Order
+    entries: tuple[Entry, ...]
+    repairs: tuple[Problem, ...] = ()
+    _printed: dict[str, dict[Place, str]] = field(default_factory=dict)
+    pieces: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """what `agreement` keeps: by language tag and manner, the blocks without blanks"""
+
+    def printed(self, language: Language) -> dict[Place, str]:
+        """Every value as it is printed in `language`, by its place."""
+        if language.tag not in self._printed:
+            self._printed[language.tag] = {
+                (entry.code, entry.index): print_value(FIELDS[entry.code].kind, entry.value, language, entry.field)
+                for entry in self.entries
+            }
+        return self._printed[language.tag]
+
+
+def prove(claim: Claim, keys: Sequence[Key]) -> Proved | None:
+    """The notification and order of a claim if the seal printed with it covers exactly what was read."""
+    if not claim.seal or claim.broken or claim.twice or claim.unreadable or miscounted(claim, claim.entries):
+        return None
+    if verify_seal(claim.entries, claim.seal, keys) is None:
+        return None
+    built = claim.stated or build(claim.entries)
+    return Proved(claim, *built, tuple(claim.entries)) if built else None
+
+
+def build(values: Iterable[Entry]) -> tuple[Notification, Order] | None:
+    """The entries as a validated notification and order; None where they make none."""
+    try:
+        return _built(values)
+    except ValueError:
+        return None
+
+
+def _built(values: Iterable[Entry]) -> tuple[Notification, Order]:
+    header, order = from_entries(values)
+    return Notification.model_validate(header), Order.model_validate(order)
+
+
+def why_no_order(values: Iterable[Entry]) -> Problem:
+    """Which field keeps the entries from being a whole order."""
+    try:
+        _built(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = _field_of(error.title, first["loc"])
+        return Problem("unreadable", name, f"no whole order can be read: {first['msg']}")
+    except ValueError as error:
+        return Problem("unreadable", None, f"no whole order can be read: {error}")
+    return Problem("unreadable", None, "no whole order can be read")
+
+
+def _field_of(model: str, path: Sequence[str | int]) -> str | None:
+    """The name of the field at a path in the order or the header: `("lines", 1, "quantity")` is `line[2].quantity`."""
+    names = [step for step in path if isinstance(step, str)]
+    numbers = tuple(step for step in path if isinstance(step, int))
+    for section in HEADER_SECTIONS if model == Notification.__name__ else ORDER_SECTIONS:
+        at = names[1:] if section.path else names
+        if (not section.path or names[:1] == [section.path]) and at and f"{section.code}.{at[0]}" in FIELDS:
+            return Entry(section.code, at[0], numbers, "").name
+    return None
+
+
+def miscounted(claim: Claim, values: Iterable[Entry]) -> list[str]:
+    """Sections whose numbered headings say another number of blocks than there are in `values`."""
+    if not claim.counts:
+        return []
+    blocks: dict[str, set[int]] = {}
+    for entry in values:
+        if SECTIONS[entry.section].repeated:
+            blocks.setdefault(entry.section, set()).add(entry.index[0])
+    return [section for section, said in claim.counts.items() if said != {len(blocks.get(section, ()))}]
