@@ -93,14 +93,35 @@ def main() -> None:
         sys.exit(error.exit_status)
 
 
-@app.command(epilog="Example: ion demo --dir ./ion-demo")
+@app.command(epilog="Example: ion demo --forward outlook --forward gmail --forward-language de")
 def demo(
     directory: Annotated[Path | None, typer.Option("--dir", help="Keep everything in this folder.")] = None,
+    forward: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--forward",
+            metavar="CLIENT",
+            help="Show one order before and after this mail client forwarded it; repeated, each forwards in turn. "
+            "list prints their names.",
+        ),
+    ] = None,
+    forward_language: Annotated[
+        str, typer.Option("--forward-language", metavar="TAG", help="Language those clients are set to.")
+    ] = "en",
 ) -> None:
     """Run the whole loop on this machine: payloads, mails, SMTP, forwards, database, CSV. No configuration."""
-    from ion.demo.run import run_demo
+    from ion.demo.show_forward import described_clients, show_forward
 
-    if not run_demo(directory):
+    if forward == ["list"]:
+        typer.echo(described_clients())
+        return
+    if forward:
+        exact = show_forward(forward, forward_language, directory)
+    else:
+        from ion.demo.run import run_demo
+
+        exact = run_demo(directory)
+    if not exact:
         raise typer.Exit(1)
 
 

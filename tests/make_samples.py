@@ -1,8 +1,8 @@
 """Makes the rendered part of `sample_emails/` anew: `python -m tests.make_samples`.
 
-`direct/` is what the product renders, `forwarded/` what the programs imitated in `tests.clients` make of it, `broken/`
-what is left after a defect. The expectations beside them come from the orders below and from the tables here, never
-from the reader. `by-hand/` and `not-notifications/` were typed and are left alone.
+`direct/` is what the product renders, `forwarded/` what the clients imitated in `ion.demo.forwarding` make of it,
+`broken/` what is left after a defect. The expectations beside them come from the orders below and from the tables
+here, never from the reader. `by-hand/` and `not-notifications/` were typed and are left alone.
 """
 
 import base64
@@ -14,19 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.message import EmailMessage
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ion.contract import Notification, language
+from ion.demo import forwarding as clients
+from ion.demo.forwarding import Options
 from ion.notify.render import Envelope, render
 from ion.notify.templates import Templates
 from ion.order import Order
 from ion.reading import read_message
 from ion.seal import Key, key_of
-from tests import clients
-from tests.clients import Options
 
 FOLDER = Path(__file__).resolve().parents[1] / "sample_emails"
 MERCHANT = "riverside"
@@ -683,7 +684,7 @@ def _reencoded(raw: bytes, **edits: Callable[[str], str]) -> bytes:
         if edit is None:
             continue
         if part.get_content_type() == "application/json":
-            octets = edit(clients.octets_of(part).decode()).encode()
+            octets = edit(_octets_of(part).decode()).encode()
             part.set_payload(base64.encodebytes(octets).decode())
         else:
             text = str(part.get_content()).replace("\r\n", "\n")
@@ -691,6 +692,11 @@ def _reencoded(raw: bytes, **edits: Callable[[str], str]) -> bytes:
             assert changed != text, "the edit changes nothing"
             part.set_content(changed, subtype=part.get_content_subtype())
     return message.as_bytes()
+
+
+def _octets_of(part: EmailMessage) -> bytes:
+    octets = part.get_payload(decode=True)
+    return octets if isinstance(octets, bytes) else b""
 
 
 def _swap(old: str, new: str, count: int = 1) -> Callable[[str], str]:

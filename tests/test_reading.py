@@ -14,16 +14,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ion.contract import FIELDS, Entry, entries, language, print_value, tags
-from ion.demo.forwards import WAYS
+from ion.contract import FIELDS, Entry, entries, language, print_value
 from ion.order import Order
 from ion.reading import Judged, read_message
-from ion.reading.streams import flatten, unquoted
+from ion.reading.streams import flatten, without_program_marks
 from ion.reading.unwrap import MAX_DEPTH, MAX_PARTS, TooBig, bodies, unflow
 from ion.seal import Key, key_of
 from tests.orders import (
     KEY,
     OTHER_KEY,
+    SOME_TAGS,
     adjustment,
     bodies_of,
     full_order,
@@ -35,6 +35,7 @@ from tests.orders import (
     small_order,
     texts,
 )
+from tests.ways import WAYS
 
 SMALL = small_order()
 SMALL_MAIL = rendered(SMALL)
@@ -207,7 +208,7 @@ def test_too_many_parts_or_levels_are_refused_naming_the_limit() -> None:
         "a <http" * 50_000,
         "Item 999999 of 999999: SKU: x " * 10_000,
         "\\" * 300_000,
-        "Address line 1: " + "\\" * 100_001 + "↵" * 1000,
+        "Address line 1: " + "\\" * 100_001 + " / " * 1000,
         "Proof of this notification: Seal: " + "A" * 100_000,
         "International Order Notification: 1 Proof of this notification: Seal: \ud800\ud800",
     ],
@@ -394,7 +395,7 @@ def test_every_letter_and_digit_changed_in_a_small_mail_is_noticed_and_named(kin
         _check_change(SMALL, mail, kind, place, spans.get(place))
 
 
-@pytest.mark.parametrize("tag", tags())
+@pytest.mark.parametrize("tag", SOME_TAGS)
 @pytest.mark.parametrize("kind", ["text", "html"])
 def test_letters_and_digits_changed_anywhere_in_a_large_mail_are_noticed_and_named(kind: str, tag: str) -> None:
     chosen = random.Random(f"{kind} {tag}")
@@ -480,7 +481,7 @@ def _without_proof(body: str) -> str:
 
 
 def _row(label: str, value: str) -> str:
-    return f'<tr><th scope="row">{label}:</th><td>{value}</td></tr>'
+    return f"<tr><td>{label}:</td><td>{value}</td></tr>"
 
 
 def _swapped(html: str, one: str, other: str) -> str:
@@ -489,10 +490,10 @@ def _swapped(html: str, one: str, other: str) -> str:
 
 def _html_mails() -> list[tuple[str, Callable[[str], str], bool]]:
     """What is done to the HTML, and whether it contradicts the attachment."""
-    city = re.search(r"<tr[^>]*><th[^>]*>City:</th><td>Madrid</td></tr>", HTML)
-    name = re.search(r"<tr[^>]*><th[^>]*>Name:</th><td>Ana Ruiz</td></tr>", HTML)
+    city = re.search(r"<tr[^>]*><td[^>]*>City:</td><td>Madrid</td></tr>", HTML)
+    name = re.search(r"<tr[^>]*><td[^>]*>Name:</td><td>Ana Ruiz</td></tr>", HTML)
     assert city and name
-    items = re.search(r"(?s)<tbody>\n(<tr[^>]*><th[^>]*>Item 1 of 1:.*?</tr>)", HTML)
+    items = re.search(r"(?s)<tbody[^>]*>\n(<tr[^>]*><th[^>]*>Item 1 of 1:.*?</tr>)", HTML)
     assert items
     second = items[1].replace("Item 1 of 1", "Item 2 of 2").replace("AB-1", "AB-2")
     return [
@@ -591,8 +592,8 @@ def test_hidden_text_does_not_decide(hiding: str) -> None:
     other = bodies_of(rendered(small_order().model_copy(update={"order_number": "evil"}), key=OTHER_KEY).raw)[1]
     inside = re.sub(r"(?s).*<body[^>]*>|</body>.*", "", HTML)
     visible = f"<div>{inside}</div>"
-    row = f"<tr {hiding}><th>Company:</th><td>Evil Ltd</td></tr>"
-    city = re.search(r"<tr[^>]*><th[^>]*>City:</th>", visible)
+    row = f"<tr {hiding}><td>Company:</td><td>Evil Ltd</td></tr>"
+    city = re.search(r"<tr[^>]*><td[^>]*>City:</td>", visible)
     assert city
     for html in (
         f"<div {hiding}>{other}</div>{visible}",
@@ -747,7 +748,7 @@ def test_text_quoted_and_wrapped_anyhow_is_still_sealed(chosen: random.Random, q
 
 
 @pytest.mark.parametrize("way", sorted(WAYS))
-@pytest.mark.parametrize("tag", tags())
+@pytest.mark.parametrize("tag", SOME_TAGS)
 def test_a_forward_keeps_the_order(way: str, tag: str) -> None:
     for order in (SMALL, hub_order(), full_order()):
         result = judged(WAYS[way](rendered(order, tag).raw))
@@ -801,14 +802,12 @@ def test_a_quote_mark_of_a_value_that_is_wrapped_to_the_start_of_a_line_stays() 
     for length in range(30, 62):
         order = Order.model_validate({**SMALL.to_json(), "merchant_order_number": f"{'x' * length} > end | y"})
         raw = rendered(order).raw
-        assert judged(WAYS["inline, text only"](raw)).order == order, length
-        assert judged(WAYS["inline, text only"](raw)).grade == "sealed", length
-        # Wrapped and quoted twice, the mark of the value and those of the quotations cannot always be told apart.
-        never_another(WAYS["forwarded twice"](raw), order)
+        for way in ("inline, text only", "forwarded twice"):
+            assert judged(WAYS[way](raw)).grade == "sealed", (way, length)
 
 
 def test_quote_marks_go_and_values_that_begin_with_them_stay() -> None:
-    assert unquoted("> > a\n>b\n| c\nd > e") == "a\nb\nc\nd > e"
+    assert without_program_marks("> > a\n>b\n| c\nd \\> *e* f > g") == "a\nb\nc\nd \\> e f g"
     order = Order.model_validate({**SMALL.to_json(), "notes": ["> x", "| y", "* z *", "_u_"]})
     text, html, _ = bodies_of(rendered(order).raw)
     assert judged(mail_of(text=text)).order == judged(mail_of(html=html)).order == order

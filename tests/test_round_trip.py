@@ -1,20 +1,18 @@
 """What went in comes out: any order, in every language, from the whole mail and from each of its bodies alone, is
 proved and is exactly the order it was."""
 
-import re
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ion.contract import order_entries, tags
-from ion.demo.forwards import WAYS
+from ion.contract import tags
 from ion.order import Order
 from ion.reading import read_message
 from ion.reading.streams import flatten
 from tests.orders import (
     KEY,
     OTHER_KEY,
+    SOME_TAGS,
     bodies_of,
     full_order,
     guarded_orders,
@@ -27,6 +25,7 @@ from tests.orders import (
     small_order,
     texts,
 )
+from tests.ways import WAYS
 
 
 def comes_back(order: Order, tag: str, **header: object) -> None:
@@ -51,10 +50,6 @@ def comes_back(order: Order, tag: str, **header: object) -> None:
 
 def comes_back_forwarded(order: Order, tag: str, way: str) -> None:
     (judged,) = read_message(WAYS[way](rendered(order, tag).raw), [KEY])
-    if way == "forwarded twice" and judged.grade == "review":
-        # Wrapped and quoted twice, the mark of a value and those of the quotations cannot always be told apart.
-        assert any(re.search(r"[>|]", entry.value) for entry in order_entries(order)), judged.problems
-        return
     assert (judged.grade, judged.order) == ("sealed", order), judged.problems
 
 
@@ -68,13 +63,18 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize("tag", tags())
+@pytest.mark.parametrize("tag", SOME_TAGS)
 @pytest.mark.parametrize("name", FIXED)
 def test_a_fixed_order_comes_back_from_every_carrier(name: str, tag: str) -> None:
     comes_back(FIXED[name], tag)
 
 
 @pytest.mark.parametrize("tag", tags())
+def test_an_order_with_every_field_comes_back_in_every_language(tag: str) -> None:
+    comes_back(full_order(), tag)
+
+
+@pytest.mark.parametrize("tag", SOME_TAGS)
 def test_fifty_full_lines_come_back(tag: str) -> None:
     comes_back(long_order(50), tag)
 

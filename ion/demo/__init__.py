@@ -1,1 +1,1 @@
-"""The demo: the whole loop on one machine (`run`), and the ways its mails are forwarded (`forwards`)."""
+"""The demo: the whole loop (`run`), one forward shown (`show_forward`), mail clients imitated (`forwarding`)."""

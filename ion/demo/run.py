@@ -1,7 +1,7 @@
 """`ion demo`: payloads become mails, travel over SMTP, are forwarded, and come back as the same orders.
 
 Everything is real: the listener and worker of `ion serve` on a free port of the loopback, an SMTP client, the database,
-the export. Only the payloads are samples, and the forwards are made by `forwards` instead of a person.
+the export. Only the payloads are samples, and the forwards are made by `forwarding` instead of a person.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ion.config import Settings
-from ion.demo.forwards import SENDER, WAYS
+from ion.demo.forwarding import Options, through
 from ion.errors import IonError
 from ion.export import export_orders
 from ion.logs import set_up_logs
@@ -31,12 +31,33 @@ from ion.store import Store, open_store
 
 MERCHANT = "default"
 READ_WITHIN_SECONDS = 30
+SENDER = "orders@shop.example"
 LANGUAGES = ("en", "de", "fr")
+# How the mails are forwarded, in turn: clients in the order the mail passes them; the first is not forwarded at all.
+WAYS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("gmail",),
+    ("outlook",),
+    ("attached-thunderbird",),
+    ("owa",),
+    ("apple",),
+    ("thunderbird",),
+    ("ios",),
+    ("yahoo",),
+    ("mutt-quoted",),
+    ("gmail", "outlook"),
+    ("claws",),
+    ("outlook-2019", "gmail-android"),
+    ("gmx",),
+    ("redirect",),
+    ("quoted", "quoted"),
+)
+NOTES = {"en": "Please enter this order.", "de": "Bitte erfassen.", "fr": "Merci de saisir cette commande."}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One order on its way: the payload it came from, the order read from it, the mail, and how that was forwarded."""
+    """One order on its way: the payload it came from, the order read from it, the mail, and the clients it passed."""
 
     payload: str
     order: Order
@@ -94,17 +115,18 @@ def _send_all(settings: Settings, store: Store, service: Service) -> list[Sent]:
             if result.reading is None:
                 raise result.error or IonError(f"{result.name} cannot be read")
             order = result.reading.order
+            tag = next(languages)
             mail = render_order(
                 order,
-                settings.model_copy(update={"locale": next(languages)}),
+                settings.model_copy(update={"locale": tag}),
                 merchant=MERCHANT,
                 recipients=["orders@shop.example"],
                 read_back=read_message,
             )
             way = next(ways)
-            raw = WAYS[way](mail.raw)
+            raw = through(mail.raw, names=way, options=Options(tag, note=NOTES[tag]))
             client.sendmail(SENDER, [address], raw)
-            sent.append(Sent(result.name, order, way, raw))
+            sent.append(Sent(result.name, order, ", ".join(way) or "direct", raw))
     return sent
 
 
