@@ -32,7 +32,9 @@ MAX_GENERATIONS = 1000
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 # Crockford's own rule for what people mistype.
 _LOOK_ALIKES = str.maketrans("ILO", "110")
-SEAL_PATTERN = re.compile(r"\b[0-9A-Za-z]{4}(?:\s*-\s*[0-9A-Za-z]{4}){4}\b")
+GLUED_SEAL_PATTERN = re.compile(r"[0-9A-Za-z]{4}(?:\s*-\s*[0-9A-Za-z]{4}){4}")
+"""A printed seal, whatever letters follow it."""
+SEAL_PATTERN = re.compile(rf"\b{GLUED_SEAL_PATTERN.pattern}\b")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""The matrix of forwards: clients × what is sent × attachments × depth, each cell with its own languages, order and ways.
+"""The matrix of forwards: clients × what is sent × attachments × depth, each cell with languages, orders and ways.
 
-Every mail comes from the simulator in `ion.demo.forwarding`. Whether a carrier arrived whole is decided here, by looking
-for every printed value in what the standard library decodes, and never by the reader.
+Every mail comes from the simulator in `ion.demo.forwarding`. Whether a carrier arrived whole is decided here, by
+looking for every printed value in what the standard library decodes, and never by the reader.
 """
 
 import email
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import cache, lru_cache
 from itertools import product
-from typing import cast
 
 from ion.contract import FIELDS, entries, language, print_value, tags
 from ion.demo.forwarding import CLIENTS, GATEWAYS, LANGUAGES, Options
@@ -26,6 +25,17 @@ from tests.orders import KEY, notification_for, rendered
 
 NOTES = ("", "Please enter this one today.\nThanks!", "Status: bitte prüfen\n> wie gestern", "請盡快處理")
 PARTS: tuple[Parts, ...] = ("both", "html", "text")
+
+
+# Ways after which no text is whole although every letter of it is there: (client or gateway, one after it) → why.
+DESTROYED = {
+    ("flowed-delsp", "no-break"): "the blanks of soft breaks inside words are told from others no more",
+    ("quoted text", "strip-tags"): "quotation marks of lines stand inside words",
+}
+QUOTING = {
+    *("claws claws-combed claws-joined flowed flowed-delsp quoted eudora chevrons bar thebat hyphenating".split()),
+    *("mutt-quoted trailing-blanks gnus proton mailru apple ios outlook-2019".split()),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,13 @@ class Mail:
             for client, options in self.hops
         )
         return f"{self.order_name} ({self.tag}): {' > '.join((hops, *self.gateways))}"
+
+    @property
+    def destroyed(self) -> bool:
+        """True where the ways it took leave no text or HTML whole (see `DESTROYED`)."""
+        ways = [*(client for client, _ in self.hops), *self.gateways]
+        quoted = "strip-tags" in ways and QUOTING & set(ways[: ways.index("strip-tags")])
+        return bool(quoted) or ("no-break" in ways and "flowed-delsp" in ways[: ways.index("no-break")])
 
 
 @cache
@@ -102,6 +119,8 @@ def outcome(mail: Mail) -> str:
         return "exact"
     if sealed:
         return "several"
+    if mail.destroyed and "json" not in whole_carriers(mail.raw, order, mail.tag):
+        return "refused"
     return "lost" if whole_carriers(mail.raw, order, mail.tag) else "refused"
 
 
@@ -116,7 +135,7 @@ def _told(judged: Judged) -> str:
 
 
 def whole_carriers(raw: bytes, order: Order, tag: str) -> list[str]:
-    """The carriers in which every printed value still stands, letter by letter, in the order of the contract's blocks."""
+    """The carriers in which every printed value still stands, letter by letter."""
     known = language(tag)
     notification = notification_for(order, key_id=KEY.key_id)
     values = [
@@ -124,7 +143,7 @@ def whole_carriers(raw: bytes, order: Order, tag: str) -> list[str]:
         for entry in entries(notification, order)
     ]
     found = []
-    for kind, text in _texts(cast(EmailMessage, email.message_from_bytes(raw, policy=email.policy.default))):
+    for kind, text in _texts(email.message_from_bytes(raw, policy=email.policy.default)):
         letters = _letters(text)
         if kind == "json" or all(value in letters for value in values):
             found.append(kind)
@@ -144,7 +163,7 @@ def _texts(message: EmailMessage) -> Iterator[tuple[str, str]]:
         octets = part.get_payload(decode=True)
         assert isinstance(octets, bytes)
         if name.endswith(".eml") or part.get_content_type() == "message/rfc822":
-            yield from _texts(cast(EmailMessage, email.message_from_bytes(octets, policy=email.policy.default)))
+            yield from _texts(email.message_from_bytes(octets, policy=email.policy.default))
             continue
         text = octets.decode(part.get_content_charset() or "utf-8", "replace")
         if name.endswith(".json"):

@@ -993,8 +993,8 @@ def broken() -> dict[str, Sample]:
     )
     samples["encoding-unknown"] = Sample(
         _parts(hub, "text/plain").replace(b"Encoding: quoted-printable", b"Encoding: x-qp"),
-        [{"grade": "review"}],
-        "Quoted-printable under a name nobody knows: the values cannot be trusted, the order must not be lost.",
+        [sealed("hub")],
+        "Quoted-printable under a name nobody knows: undone, and the seal says that this was right.",
     )
     junk = (
         b'Message-ID: <[>\r\nFrom: "\r\nTo: a@[1.2.3\r\nSubject: =?utf-8?q?a=0D=0ABcc:_x@y?=\r\n'

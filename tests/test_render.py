@@ -484,7 +484,7 @@ def test_lines_of_the_text_are_narrow_and_none_begins_like_a_quotation() -> None
 
 def test_an_address_keeps_its_line_breaks_on_the_page() -> None:
     _, html, _ = bodies_of(rendered(full_order()).raw)
-    assert "East Midlands Airport /<br>GE1 /<br>/<br>Dock 4</td>" in html
+    assert "East Midlands Airport / <br>GE1 / / <br>Dock 4</td>" in html
 
 
 @each_tag

@@ -15,6 +15,10 @@ COLONS = ":\uff1a"
 _COLON = re.compile(f"[{COLONS}]")
 _NUMBER = "#"
 _MOST_DIGITS = 6
+_DIGITS = "0123456789"
+LOST_LETTERS = "?\ufffd"
+"""What stands where a charset had no letter."""
+_BRANCHING = frozenset(_DIGITS + LOST_LETTERS)
 _END = ""  # the edge of the tree that says what ends here
 
 Meaning = TypeVar("Meaning")
@@ -40,58 +44,81 @@ class AnchorFinder(Generic[Meaning]):
                 node = node.setdefault(character, {})
             node[_END] = meaning
 
-    def find(self, text: str, start: int = 0, end: int | None = None) -> Iterator[Found[Meaning]]:
+    def find(
+        self, text: str, start: int = 0, end: int | None = None, *, glued: bool = False
+    ) -> Iterator[Found[Meaning]]:
         """Every anchor in `text[start:end]`, in reading order, none overlapping another.
 
-        Of several that end at one colon it is the longest. A letter or digit before it, or a backslash (see
-        `forms.guard`), means that it is none.
+        Of several that end at one colon it is the longest. A letter or digit before it means that it is none, unless
+        `glued`; a backslash (see `forms.guard`) always does. What a charset lost (`?`) may have been any letter that
+        is not ASCII.
         """
         floor = start
         for colon in _COLON.finditer(text, start, len(text) if end is None else end):
             behind = colon.start()
             while behind > floor and text[behind - 1].isspace():
                 behind -= 1
-            found = self._walk(self._tree, text, behind, floor)
+            found = _Walk(text, floor, glued).longest(self._tree, behind)
             if found is not None:
                 yield Found(found[0], colon.end(), found[1])
                 floor = colon.end()
 
-    def _walk(self, node: dict[str, Any], text: str, place: int, floor: int) -> tuple[int, Meaning] | None:
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One walk through the tree, backwards through `text` and no further than `floor`."""
+
+    text: str
+    floor: int
+    glued: bool
+
+    def longest(self, node: dict[str, Any], place: int) -> tuple[int, Any] | None:
         """The longest anchor whose last unread character stands before `place`: its start and meaning."""
-        best: tuple[int, Meaning] | None = None
-        while place > floor:
+        text, floor = self.text, self.floor
+        best: tuple[int, Any] | None = None
+        while True:
+            if _END in node and (place == 0 or not self._joins(text[place - 1])):
+                best = (place, node[_END])
+            if place <= floor:
+                break
             character = text[place - 1]
-            if character in "0123456789" and _NUMBER in node:
-                first = place - 1
-                while first > floor and place - first <= _MOST_DIGITS and text[first - 1] in "0123456789":
-                    first -= 1
-                if place - first <= _MOST_DIGITS:
-                    numbered = self._walk(node[_NUMBER], text, first, floor)
-                    if numbered is not None:
-                        return numbered
-            if character.isspace():
-                begin = place - 1
-                while begin > floor and text[begin - 1].isspace():
-                    begin -= 1
-                spaced = self._walk(node[" "], text, begin, floor) if " " in node else None
-                if spaced is not None:
-                    return spaced
-                if (best is not None and best[0] == place) or not _broken(text, begin, place, floor):
-                    break
-                place = begin
-            elif character in node:
+            if character in _BRANCHING or character.isspace():
+                branched = self._branched(node, place)
+                if branched is not None:
+                    return branched
+            if character in node:
                 place -= 1
                 node = node[character]
+            elif character.isspace() and not (best is not None and best[0] == place):
+                begin = self._before_blanks(place)
+                if not _broken(text, begin, place, floor):
+                    break
+                place = begin
             else:
                 break
-            if _END in node and (place == 0 or not _joins(text[place - 1])):
-                best = (place, node[_END])
         return best
 
+    def _branched(self, node: dict[str, Any], place: int) -> tuple[int, Any] | None:
+        """The longest anchor where the next character stands for something else than itself."""
+        text, character = self.text, self.text[place - 1]
+        if character in LOST_LETTERS:
+            ways = [self.longest(inner, place - 1) for letter, inner in node.items() if letter > "~"]
+            return min((way for way in ways if way), default=None, key=lambda way: way[0])
+        if character in _DIGITS:
+            first = place - 1
+            while first > self.floor and place - first <= _MOST_DIGITS and text[first - 1] in _DIGITS:
+                first -= 1
+            return self.longest(node[_NUMBER], first) if _NUMBER in node and place - first <= _MOST_DIGITS else None
+        return self.longest(node[" "], self._before_blanks(place)) if " " in node else None
 
-def _joins(character: str) -> bool:
-    """True for a character that makes what follows it a part of another word, or a colon's guard."""
-    return character.isalnum() or character in "_\\"
+    def _before_blanks(self, place: int) -> int:
+        while place > self.floor and self.text[place - 1].isspace():
+            place -= 1
+        return place
+
+    def _joins(self, character: str) -> bool:
+        """True for a character that makes what follows it a part of another word, or a colon's guard."""
+        return character == "\\" or (not self.glued and (character.isalnum() or character == "_"))
 
 
 def _broken(text: str, begin: int, place: int, floor: int) -> bool:

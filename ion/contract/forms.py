@@ -8,9 +8,9 @@ list, flags `1`, instants `2026-11-23T19:20:05Z`.
 
 A value never looks like anything else, so that what mail programs add can be told from it and taken away again. A
 backslash stands before the colon that would complete an anchor, before `>` and `|` at the start of a word (quotation
-marks, wherever a program wraps the line; initials may stand before them), before `*` at the edge of a word (bold, in
-text made of HTML), before `<` in front of an address (`<mailto:...>`, which programs write behind what they link) and
-before a backslash.
+marks, wherever a program wraps the line; initials may stand before them), before `*` at the edge of a word and `#`
+as a word (bold and headings, in text made of HTML), before `<` and `[` in front of an address (`<mailto:...>`, which
+programs write behind what they link) and before a backslash.
 
 A line break inside a value is printed as a slash between blanks, because a forwarded mail does not keep line breaks;
 where a value with lines has such a slash itself, a backslash stands before it. All these marks are ASCII: they arrive
@@ -34,13 +34,21 @@ MINOR_DIGITS = {
     **dict.fromkeys("CLF UYW".split(), 4),
 }
 LINE_BREAK = "/"
-_ESCAPED = re.compile(r"\\([\\:\uff1a=/<>|*])")
+_ESCAPED = re.compile(r"\\([\\:\uff1a=/<>|*#\[])")
 _LONE_SLASH = re.compile(r"(?<!\S)/(?!\S)")
-# What mail programs write themselves, where a value could be mistaken for it.
+# What mail programs write themselves, where a value could be mistaken for it: a backslash is put behind `initials`.
 _PROGRAM_MARKS = re.compile(
-    r"(?<!\S)(?P<initials>\w{0,5})(?=>)|(?<!\S)(?=\|)|(?<!\w)(?=\*)|(?=\*(?!\w))|(?=<\s?[A-Za-z][A-Za-z0-9+.-]*:)"
+    r"""
+    (?<![^\s:\uff1a]) (?P<initials>\w{0,5}) (?=>)     # > quoted, AB> quoted
+    | (?<![^\s:\uff1a]) (?=\|)                       # | quoted, or between cells
+    | (?<!\w) (?=\*) | (?=\* (?!\w))                 # *bold*
+    | (?<!\S) (?=\#{1,6} (?:\s | \Z))                # ## heading
+    | (?= [<\[] \s? [A-Za-z][A-Za-z0-9+.-]*:)         # <https://...>, [mailto:...]
+    | (?= \[ [^\[\]]* \] \()                         # [text](https://...)
+    """,
+    re.VERBOSE,
 )
-_SPECIAL = re.compile(rf"[\\/\n>|*<{COLONS}]")  # a text without any of these is printed as it is
+_SPECIAL = re.compile(rf"[\\/\n>|*<\[#{COLONS}]")  # a text without any of these is printed as it is
 _MARK_GUARDS = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -193,7 +201,7 @@ def _no_blanks(text: str) -> str:
 
 def _bare(text: str) -> str:
     """`text` without blanks and without the backslashes before marks of mail programs, which may be missing."""
-    return _MARK_GUARDS.sub(lambda found: found[1] if found[1] in "<>|*" else found[0], _no_blanks(text))
+    return _MARK_GUARDS.sub(lambda found: found[1] if found[1] in "<>|*#[" else found[0], _no_blanks(text))
 
 
 def _some(text: str | None) -> str:

@@ -15,7 +15,7 @@ from ion.order import Order
 
 @dataclass(frozen=True)
 class PrintedField:
-    """`label` ends with its colon; `text` is the printed value; `lines`: the value has line breaks, printed as ` / `."""
+    """`label` ends with its colon; `text` is the printed value; `lines`: it has line breaks, printed as ` / `."""
 
     name: str
     label: str

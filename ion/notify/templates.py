@@ -95,5 +95,8 @@ def wrapped(text: str, indent: str = "  ") -> str:
 
 
 def lined(text: str) -> Markup:
-    """A printed value with lines for HTML, broken behind each line break (` / `), so that an address looks like one."""
-    return Markup("<br>").join(escape(piece) for piece in re.split(rf"(?<= {LINE_BREAK}) ", text))
+    """A printed value with lines for HTML, broken behind each line break (` / `), so that an address looks like one.
+
+    The blank stays: some programs make text of a page by leaving out its tags.
+    """
+    return Markup("<br>").join(escape(piece) for piece in re.split(rf"(?<= {LINE_BREAK} )", text))

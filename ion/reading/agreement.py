@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from ion.contract import SECTIONS, Language, language, languages
+from ion.contract.anchors import LOST_LETTERS
 from ion.contract.languages import ALTERNATE_HEADINGS, SEAL_LABEL, TITLE_ONLY_HEADINGS
 from ion.order import INVISIBLE
 from ion.reading.proof import Proved
@@ -23,8 +24,6 @@ from ion.seal import normal_seal
 
 _MORE_STEPS = 3000
 _TITLE_END = "(ION)"  # of every language
-LOST_LETTERS = "?\ufffd"
-"""What stands where a charset had no letter."""
 
 
 def agreeing_language(stream: str, proved: Proved) -> Language | None:
@@ -65,8 +64,9 @@ class _Manner:
 
 
 _WHOLE = _Manner("all but blanks", re.compile(r"\s+"))
-# What every charset has, without the mark for what was lost.
-_ASCII = _Manner("visible ASCII", re.compile(r"[^!->@-~]+"))
+# What every charset has, without the marks for what was lost; a digit behind one may be the rest of a letter (GB 18030
+# writes some as octet, digit, octet, digit).
+_ASCII = _Manner("visible ASCII", re.compile(r"(?:\ufffd[0-9])+|[^!->@-~]+"))
 
 
 def _agreeing(stream: str, proved: Proved, manner: _Manner) -> Iterator[Language]:

@@ -18,7 +18,7 @@ from ion.contract.fields import FIELDS
 from ion.contract.languages import SEAL_LABEL, proof_finder, title_finder
 from ion.order import Order
 from ion.reading.unwrap import Body
-from ion.seal import SEAL_PATTERN
+from ion.seal import GLUED_SEAL_PATTERN, SEAL_PATTERN
 
 Place = tuple[str, tuple[int, ...]]
 """A field's code and its index: where a value stands."""
@@ -119,14 +119,17 @@ def _damaged_attachment(text: str, error: Exception) -> Claim | None:
     return Claim("json", None, seal[1] if seal else None, broken=f"it is no JSON: {error}")
 
 
-def visible_claims(stream: str, carrier: str) -> list[Claim]:
-    """The claims in a stream of visible text, in reading order, whatever languages they are in."""
-    titles = list(title_finder().find(stream))
+def visible_claims(stream: str, carrier: str, *, glued: bool = False) -> list[Claim]:
+    """The claims in a stream of visible text, in reading order, whatever languages they are in.
+
+    `glued`: labels may stand directly behind a value.
+    """
+    titles = list(title_finder().find(stream, glued=glued))
     if not titles:
         return _untitled(stream, carrier)
     ends = [title.start for title in titles[1:]] + [len(stream)]
     claims = [
-        _read_region(stream[title.end : end], title.meaning, carrier, titled=True)
+        _read_region(stream[title.end : end], title.meaning, carrier, titled=True, glued=glued)
         for title, end in zip(titles, ends, strict=True)
     ]
     # Somebody who forwards may write the title in a note of their own; that alone is no notification.
@@ -147,7 +150,7 @@ def _untitled(stream: str, carrier: str) -> list[Claim]:
     return [_read_region(stream, best, carrier, titled=False)] if anchors >= _ENOUGH_LABELS else []
 
 
-def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -> Claim:
+def _read_region(text: str, language: Language, carrier: str, *, titled: bool, glued: bool = False) -> Claim:
     """Walk the anchors of one notification and take the text between them.
 
     The region ends with the seal, or where the text does. An anchor that does not belong to the section it stands in is
@@ -158,7 +161,7 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -
     current: Place | None = ("opening.order_number", ()) if titled else None
     start = 0
     repeats: dict[tuple[str, int], int] = {}
-    for found in language.finder.find(text):
+    for found in language.finder.find(text, glued=glued):
         anchor = found.meaning
         name = anchor.labels.get(SECTIONS[section].labels) if section else None
         if name is None and anchor.heading is None:
@@ -169,7 +172,8 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool) -
             claim.unread.append(text[start : found.start])
         start, current = found.end, None
         if name == SEAL_LABEL and section == "proof":
-            seal = SEAL_PATTERN.match(text, _skip_blanks(text, start))
+            pattern = GLUED_SEAL_PATTERN if glued else SEAL_PATTERN
+            seal = pattern.match(text, _skip_blanks(text, start))
             claim.seal = seal[0] if seal else re.sub(r"\s+", " ", text[start : start + 40]).strip()
             break
         if name is not None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ion.contract import Language, Notification
+from ion.contract.anchors import LOST_LETTERS
 from ion.order import Order
 from ion.reading.agreement import (
-    LOST_LETTERS,
     agreeing_language,
     garbled_language,
     html_without_blanks,
@@ -22,7 +22,7 @@ from ion.reading.agreement import (
 from ion.reading.claims import Claim, attached_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
-from ion.reading.repair import repaired, with_repair
+from ion.reading.repair import Budget, repaired, with_repair
 from ion.reading.streams import forms
 from ion.reading.unwrap import Body, TooBig, Unparsable, bodies
 from ion.seal import Key, normal_seal
@@ -75,6 +75,8 @@ class _Reader:
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = keys
         self._proved: dict[str, Proved] = {}
+        self._other_forms: list[Claim] = []
+        self._budget = Budget()
 
     def claims(self, body: Body) -> list[Claim]:
         """The claims of one body, in the form of its text that agrees best with the seal."""
@@ -90,17 +92,18 @@ class _Reader:
         best: list[Claim] = []
         most = -1
         for form in forms(body.kind, body.text):
-            claims = visible_claims(form.text, body.kind)
+            claims = visible_claims(form.text, body.kind, glued=form.glued)
             for claim in claims:
                 claim.repair = form.repair
             settled = sum(self._settled(claim) for claim in claims)
             if claims and settled == len(claims):
                 return claims
+            self._other_forms += claims if best else []
             if settled > most:
                 best, most = claims, settled
             if not claims and _MARK not in body.text:
                 break
-        if most == 0 and (garbled := self._garbled(body)):
+        if most <= 0 and self._contradicts(best) and (garbled := self._garbled(body)):
             return [garbled]
         return best
 
@@ -110,6 +113,14 @@ class _Reader:
             return None
         stream = html_without_blanks(body.text) if body.kind == "html" else text_without_blanks(body.text)
         return self._claim(body, stream, agreeing_language) if stream else None
+
+    def _contradicts(self, claims: list[Claim]) -> bool:
+        """True where nothing in a body, or something else, stands for what another one proved."""
+        known = [self._proved.get(normal_seal(claim.seal or "")) for claim in claims]
+        return not claims or any(
+            proved is None or any(problem.code == "contradiction" for problem in differences(claim, proved))
+            for claim, proved in zip(claims, known, strict=True)
+        )
 
     def _garbled(self, body: Body) -> Claim | None:
         """The claim of a body that shows what was proved, but for letters that a charset lost."""
@@ -147,8 +158,12 @@ class _Reader:
         return _held_against(claims, proved) if proved else _unproved(claims, self._keys)
 
     def _repaired(self, claims: list[Claim]) -> Proved | None:
-        for claim in claims:
-            proved = repaired(claim, [other for other in claims if other is not claim], self._keys)
+        """The first claim, in the form it was taken in or another one, that a repair proves."""
+        seals = {normal_seal(claim.seal) for claim in claims if claim.seal}
+        others = [claim for claim in self._other_forms if claim.seal and normal_seal(claim.seal) in seals]
+        for claim in (*claims, *others):
+            beside = [other for other in claims if other.carrier != claim.carrier]
+            proved = repaired(claim, beside, self._keys, self._budget)
             if proved is not None:
                 return with_repair(proved, claim.repair)
         return None

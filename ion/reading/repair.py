@@ -8,22 +8,30 @@ bounded number of tries. Only blanks, line joins and what belongs to a value are
 """
 
 import hmac
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 
-from ion.contract import Entry, Unreadable, canonical_line, in_contract_order
+from ion.contract import FIELDS, SECTIONS, Entry, Kind, Unreadable, canonical_line, in_contract_order
 from ion.contract.anchors import is_ideographic
 from ion.reading.claims import Claim, Place, entry_at, place_name, read_text
 from ion.reading.links import without_gateways
 from ion.reading.proof import Problem, Proved, build, miscounted
 from ion.seal import Key, normal_seal, sealed_letters
 
-MAX_TRIES = 3000
-MAX_SEALED_BYTES = 24_000_000  # octets digested for one notification: about a tenth of a second
+MAX_TRIES = 6000
+MAX_SEALED_BYTES = 40_000_000  # octets digested for one message: about a tenth of a second
 MAX_READINGS = 24  # of one place
 _MOST_DOUBTS = 12  # joins of one value that are tried both ways
+_MOST_ADDED = 12  # lines that somebody may have written behind a value
+_MARGIN = 3  # columns that a full line may be shorter than the longest: indents
 _LONG_WORD = 50  # characters: together they may be a word too long for a line
+# What makes a text have more than one plausible reading.
+_DOUBTFUL = re.compile(r"[\n?\ufffd]|(?<!\S)/(?=\S)|(?<=\S)/(?!\S)|https?://")
+_LOST_BLANKS = re.compile(r"(\s*[?\ufffd])+\Z|\A([?\ufffd]\s*)+")
+_TIGHT_BREAK = re.compile(r"\s*(?:(?<!\S)/(?=\S)|(?<=\S)/(?!\S))\s*")
+_BREAK_BEFORE = "/?&=#"  # in the address of a page
 _BREAK_BEHIND = "-\u2010\u2013\u2014/?&=%#_+~"
 
 
@@ -38,55 +46,68 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Manner:
-    """How a mail program broke lines: whether without a blank behind a hyphen, between ideographs, in long words."""
+    """How a mail program broke lines: whether without a blank behind a hyphen, between ideographs, in long words; and
+    whether a `?` at the end of a value stands for a blank that a charset lost."""
 
+    lost_blanks: bool = False
     hyphen: bool = True
     ideograph: bool = True
     long_word: bool = True
 
-    def glues(self, left: str, right: str, width: int) -> bool | None:
+    def glues(self, left: str, right: str, *, full: bool) -> bool | None:
         """True: join without a blank; False: with one; None: with one, and nothing else is plausible.
 
-        `width`: the longest line of the value; a word is not cut before its line is full.
+        `full`: the left line is as long as any, without which no program cuts a word.
         """
         if is_ideographic(left[-1]) and is_ideographic(right[0]):
             return self.ideograph
-        if len(left.rsplit(maxsplit=1)[-1]) + len(right.split(maxsplit=1)[0]) > _LONG_WORD and len(left) > width * 0.8:
-            return self.long_word
-        if left[-1] in _BREAK_BEHIND and len(left.rsplit(maxsplit=1)[-1]) > 1:
+        before, behind = left.rsplit(maxsplit=1)[-1], right.split(maxsplit=1)[0]
+        if len(before) > 1 and (before[-1] in _BREAK_BEHIND or (behind[0] in _BREAK_BEFORE and "." in before)):
             return self.hyphen
+        if len(before) + len(behind) > _LONG_WORD:
+            return self.long_word and full
         return None
 
 
-_MANNERS = tuple(_Manner(*glued) for glued in product((True, False), repeat=3))
+_MANNERS = tuple(_Manner(*chosen) for chosen in product((False, True), *[(True, False)] * 3))
 
 
-def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key]) -> Proved | None:
+@dataclass
+class Budget:
+    """What the repairs of one message may still cost."""
+
+    tries: int = MAX_TRIES
+    octets: int = MAX_SEALED_BYTES
+
+    def spend(self, octets: int) -> bool:
+        """True if one more try over so many octets is within the budget."""
+        self.tries -= 1
+        self.octets -= octets
+        return self.tries >= 0 and self.octets >= 0
+
+
+def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget: Budget) -> Proved | None:
     """The notification of a visible claim in the one reading that its seal proves, if there is one.
 
     `others`: claims of the same notification from other carriers, which may show what this one lost.
     """
-    if not claim.seal or claim.language is None or claim.twice:
+    if not claim.seal or claim.language is None or claim.twice or claim.stated:
         return None
     seal = normal_seal(claim.seal).encode(errors="replace")
-    tries = MAX_TRIES
     for readings in _by_manner(claim, others):
         named = {reading.value for reading in readings.get(("proof.key_id", ()), ())}
         able = [key for key in keys if key.key_id in named]
         if not able or any(not plausible for plausible in readings.values()):
-            return None
+            continue
         entries = {place: [entry_at(place, one.value) for one in readings[place]] for place in readings}
         if miscounted(claim, (alike[0] for alike in entries.values())):
-            return None
-        chosen, tried = _search(entries, readings, seal, able, tries)
-        tries -= tried
+            continue
+        chosen = _search(entries, readings, seal, able, budget)
         if chosen is not None:
-            built = build(entries[place][number] for place, number in chosen.items())
             values = in_contract_order(entries[place][number] for place, number in chosen.items())
+            built = build(values)
             told = [(place, readings[place][number].repair) for place, number in chosen.items()]
             return Proved(claim, *built, tuple(values), _told(told)) if built else None
-        if tries <= 0:
-            return None
     return None
 
 
@@ -99,16 +120,18 @@ def _by_manner(claim: Claim, others: Sequence[Claim]) -> Iterator[dict[Place, li
 
     The first rounds try each manner alone; then all of them with single places changed.
     """
+    values = [_Value(claim, place, text) for place, text in claim.located.items()]
+    width = max((value.width for value in values), default=0)
     seen: list[dict[Place, list[_Reading]]] = []
     for manner in _MANNERS:
-        readings = {place: _plausible(claim, place, text, manner) for place, text in claim.located.items()}
+        readings = {value.place: value.plausible(manner, width) for value in values}
         for other in others:
             if other.language is None:
                 continue
             for place, value in other.read.items():
                 known = readings.setdefault(place, [])
                 if isinstance(value, str) and value not in {one.value for one in known}:
-                    known.append(_Reading(value, 3, f"taken from the {other.carrier} part"))
+                    readings[place] = [*known, _Reading(value, 3, f"taken from the {other.carrier} part")]
         if readings not in seen:
             seen.append(readings)
     for readings in seen:
@@ -116,43 +139,88 @@ def _by_manner(claim: Claim, others: Sequence[Claim]) -> Iterator[dict[Place, li
     yield from seen
 
 
-def _plausible(claim: Claim, place: Place, text: str, manner: _Manner) -> list[_Reading]:
-    if "\n" not in text and not isinstance(claim.read[place], Unreadable) and without_gateways(text) == text:
-        return [_Reading(str(claim.read[place]), 0)]
-    lines = [line.strip() for line in text.split("\n") if line.strip()] or [""]
-    texts: dict[str, tuple[int, str]] = {}
-    for kept in range(len(lines), 0, -1):
-        if kept < len(lines) and place not in claim.closing:
-            break
-        left_out = f"a text behind it is no part of it: {' '.join(lines[kept:])!r}" if kept < len(lines) else ""
-        for joined, changes, without in _joined(lines[:kept], manner):
-            repair = left_out or ("lines were joined without a blank" if without else "")
-            texts.setdefault(joined, (changes + (2 if left_out else 0), repair))
-            if (linked := without_gateways(joined)) != joined:
-                texts.setdefault(linked, (changes + 1, "an address that a gateway rewrote was put back"))
-    readings: dict[str, _Reading] = {}
-    assert claim.language is not None
-    for joined, (cost, repair) in texts.items():
-        value = read_text(place, joined, claim.language)
-        if not isinstance(value, Unreadable) and value not in readings:
-            readings[value] = _Reading(value, cost, repair)
-    return sorted(readings.values(), key=lambda one: one.cost)[:MAX_READINGS]
+class _Value:
+    """A located text, in lines, and what it may read as."""
+
+    def __init__(self, claim: Claim, place: Place, text: str) -> None:
+        assert claim.language is not None
+        self.place = place
+        self._claim, self._text, self._language = claim, text, claim.language
+        self._lines = [line.strip() for line in text.split("\n") if line.strip()] or [""]
+        section, _, name = place[0].partition(".")
+        self._indent = len(claim.language.label(SECTIONS[section], name)) + 2  # the label stands before the first line
+        self._kept: dict[tuple[object, ...], list[_Reading]] = {}
+        plain = claim.read[place]
+        if not _DOUBTFUL.search(text) and not isinstance(plain, Unreadable):
+            self._lines, self._plain = [text], [_Reading(plain, 0)]
+        else:
+            self._plain = []
+
+    @property
+    def width(self) -> int:
+        """The length of the longest line that was broken."""
+        return max((self._length(number) for number in range(len(self._lines) - 1)), default=0)
+
+    def _length(self, number: int) -> int:
+        return len(self._lines[number]) + (self._indent if number == 0 else 0)
+
+    def plausible(self, manner: _Manner, width: int) -> list[_Reading]:
+        """The readings in a manner of breaking lines at `width` columns, the likeliest first."""
+        if self._plain:
+            return self._plain
+        lines = self._lines
+        if manner.lost_blanks:
+            lines = [line for line in (_LOST_BLANKS.sub("", line) for line in lines) if line] or [""]
+        glued = [
+            manner.glues(left, right, full=self._length(number) >= width - _MARGIN)
+            for number, (left, right) in enumerate(pairwise(lines))
+        ]
+        key = (manner.lost_blanks, *glued)
+        if key not in self._kept:
+            self._kept[key] = self._readings(lines, glued)
+        return self._kept[key]
+
+    def _readings(self, lines: Sequence[str], glued: Sequence[bool | None]) -> list[_Reading]:
+        texts: dict[str, tuple[int, str]] = {}
+        for joined, changes, without in _joined(lines, glued, most_changes=2):
+            texts.setdefault(joined, (changes, "lines were joined without a blank" if without else ""))
+            for other, told in _mended(joined, self.place):
+                texts.setdefault(other, (changes + 1, told))
+        if self.place in self._claim.closing:
+            for kept in range(len(lines) - 1, max(0, len(lines) - 1 - _MOST_ADDED), -1):
+                told = f"a text behind it is no part of it: {' '.join(lines[kept:])!r}"
+                for joined, changes, _ in _joined(lines[:kept], glued[: kept - 1], most_changes=0):
+                    texts.setdefault(joined, (changes + 2, told))
+        readings: dict[str, _Reading] = {}
+        for joined, (cost, repair) in sorted(texts.items(), key=lambda item: item[1][0])[: 2 * MAX_READINGS]:
+            value = read_text(self.place, joined, self._language)
+            if not isinstance(value, Unreadable) and value not in readings:
+                readings[value] = _Reading(value, cost, repair)
+        return list(readings.values())[:MAX_READINGS]
 
 
-def _joined(lines: Sequence[str], manner: _Manner) -> Iterator[tuple[str, int, bool]]:
-    """Lines as one text: in this manner, then with one or two of the doubtful joins the other way; how many were
+def _joined(
+    lines: Sequence[str], glued: Sequence[bool | None], *, most_changes: int
+) -> Iterator[tuple[str, int, bool]]:
+    """Lines as one text: as said in `glued`, then with one or two of the doubtful joins the other way; how many were
     changed so, and whether any line was joined without a blank."""
-    width = max(map(len, lines[:-1]), default=0)
-    glued = [manner.glues(left, right, width) for left, right in pairwise(lines)]
     doubtful = [place for place, glue in enumerate(glued) if glue is not None]
-    for changes in range(3):
+    for changes in range(most_changes + 1):
         for changed in combinations(doubtful[:_MOST_DOUBTS], changes):
-            text, without = lines[0], False
+            text, without = [lines[0]], False
             for place, line in enumerate(lines[1:]):
                 close = bool(glued[place]) != (place in changed)
-                text += line if close else f" {line}"
+                text.append(line if close else f" {line}")
                 without |= close
-            yield text, changes, without
+            yield "".join(text), changes, without
+
+
+def _mended(text: str, place: Place) -> Iterator[tuple[str, str]]:
+    """What else one line of text may be, and what was done for it."""
+    if (linked := without_gateways(text)) != text:
+        yield linked, "an address that a gateway rewrote was put back"
+    if FIELDS[place[0]].kind == Kind.LINES and (loose := _TIGHT_BREAK.sub(" / ", text)) != text:
+        yield loose, "a blank beside a line break was put back"
 
 
 def _search(
@@ -160,39 +228,33 @@ def _search(
     readings: dict[Place, list[_Reading]],
     seal: bytes,
     keys: Sequence[Key],
-    most: int,
-) -> tuple[dict[Place, int] | None, int]:
-    """The choice of one reading per place that the seal proves, and how many were tried."""
+    budget: Budget,
+) -> dict[Place, int] | None:
+    """The choice of one reading per place that the seal proves."""
     order = in_contract_order(alike[0] for alike in entries.values())
     places: list[Place] = [(entry.code, entry.index) for entry in order]
     lines = [[canonical_line(entry) for entry in entries[place]] for place in places]
-    octets = [alike[0] for alike in lines]
-    size = sum(map(len, octets)) + 1
-    most = min(most, max(1, MAX_SEALED_BYTES // size))
+    likeliest = [alike[0] for alike in lines]
+    size = sum(map(len, likeliest))
     changes = sorted(
-        (
-            (readings[place][number].cost, row, number)
-            for row, place in enumerate(places)
-            for number in range(1, len(lines[row]))
-        ),
+        (readings[place][number].cost, row, number)
+        for row, place in enumerate(places)
+        for number in range(1, len(lines[row]))
     )
-    tried = 0
     for count in range(4):
         for changed in combinations(changes, count):
             rows = {row: number for _, row, number in changed}
             if len(rows) < count:
                 continue
-            if tried >= most:
-                return None, tried
-            tried += 1
-            text = list(octets)
+            if not budget.spend(size):
+                return None
+            text = list(likeliest)
             for row, number in rows.items():
                 text[row] = lines[row][number]
             canonical = b"".join(text)
-            for key in keys:
-                if hmac.compare_digest(sealed_letters(canonical, key).encode(), seal):
-                    return {place: rows.get(row, 0) for row, place in enumerate(places)}, tried
-    return None, tried
+            if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in keys):
+                return {place: rows.get(row, 0) for row, place in enumerate(places)}
+    return None
 
 
 def with_repair(proved: Proved, repair: str | None) -> Proved:

@@ -38,6 +38,8 @@ _HIDDEN = re.compile(
 # The second parser takes time with the square of what hostile markup leaves open.
 _TOLERANT_LENGTH = 120_000
 _STUFFED = re.compile(r"^- -", re.MULTILINE)  # RFC 934: a line that begins with a dash gets another
+# A gateway puts a document of its own in front, a client closes its own too early: what follows is shown all the same.
+_DOCUMENT_END = re.compile(r"</(?:html|body)\s*>", re.IGNORECASE)
 _MOST_NESTED = 5
 # Roundcube writes links as numbers in brackets and lists them at the end.
 _LISTED_LINK = re.compile(r"^\[(\d{1,3})\]\s+[a-z][a-z0-9+.-]*:\S", re.MULTILINE)
@@ -46,33 +48,39 @@ _BLANKS_OF_A_LINE = re.compile(r"[^\S\n]+")
 _JOINERS = re.compile("[\u200c\u200d]")
 _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
 
+# The scheme of an address, also where a line was broken inside it.
+_SCHEME = r"(?:[A-Za-z](?:[A-Za-z0-9+.]|-\s*){1,30}|h\s*t\s*t\s*p\s*s?|m\s*a\s*i\s*l\s*t\s*o|t\s*e\s*l)\s*:"
 _PROGRAM_MARKS = re.compile(
-    r"""
-    (\\.)                                               # guarded: a value's own character
-    | (?<!\S)(?:(?:\w{0,5}>|\|)+[^\S\n]?)+             # quotation marks, also where lines were joined; initials before
-    | (?<!\w)\* | \*(?!\w)                              # bold, in a text part made of HTML: *Label:*
-    | \s?<\s?[A-Za-z][A-Za-z0-9+.-]{1,30}:[^<>]*>       # behind what is linked: a@b.c<mailto:a@b.c>, x <https://...>
+    rf"""
+    (?P<kept> \\. )                                               # guarded: a value's own character
+    | (?<![^\s:\uff1a]) (?:(?:\w{{0,5}}>|\|)+[^\S\n]?)+            # quotation marks, also where lines were joined; bars
+    | (?<!\w)\* | \*(?!\w)                                         # bold, in a text part made of HTML: *Label:*
+    | ^[^\S\n]*\#{{1,6}}[^\S\n]+                                   # headings likewise: ## Label:
+    | \[ (?P<linked> [^\[\]]* ) \] \( \s? {_SCHEME} [^()]* \)       # links likewise: [x](https://...)
+    | \s? < \s? {_SCHEME} [^<>]* > | \s? \[ \s? {_SCHEME} [^\[\]]* \]  # behind what is linked: a@b.c<mailto:a@b.c>
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 _ADDRESS_BEHIND = re.compile(r"\s?<\s?[A-Za-z][A-Za-z0-9+.-]{1,30}:[^<>]*>")
 
 
 @dataclass(frozen=True)
 class Form:
-    """One plausible reading of a body as text. `repair`: what was done for it, in words; None for the ordinary one."""
+    """One plausible reading of a body as text. `repair`: what was done for it, in words; None for the ordinary one.
+    `glued`: labels may stand directly behind a value, as where tags were simply left out of a page."""
 
     text: str
     repair: str | None = None
+    glued: bool = False
 
 
 def forms(kind: str, text: str) -> Iterator[Form]:
     """The plausible forms of a body's visible text, likeliest first, without repeats."""
     plain = flatten(text) if kind == "html" else INVISIBLE.sub("", text)
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for form in _forms(kind, text, plain):
-        if form.text not in seen:
-            seen.add(form.text)
+        if (form.text, form.glued) not in seen:
+            seen.add((form.text, form.glued))
             yield form
 
 
@@ -90,9 +98,11 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
         numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
         yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
     yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
+    yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
         yield Form(without_program_marks(flatten_tolerantly(text)), "the markup was read another way")
     yield Form(plain, "the marks of mail programs were kept")
+    yield Form(ordinary, "labels were taken out of the words they were joined to", glued=True)
 
 
 def flatten(html: str) -> str:
@@ -108,7 +118,7 @@ def html_root(html: str) -> etree._Element | None:
     """The parsed page; None where there is nothing in it."""
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return etree.fromstring(html.replace("\0", "").encode("utf-8"), parser)
+        return etree.fromstring(_DOCUMENT_END.sub("", html).replace("\0", "").encode("utf-8"), parser)
     except (etree.ParserError, etree.XMLSyntaxError):
         return None
 
@@ -180,11 +190,21 @@ def without_program_marks(text: str) -> str:
     Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
     for _ in range(_MOST_NESTED):
-        shorter = _PROGRAM_MARKS.sub(lambda found: found[1] or "", text)
-        if shorter == text or "<" not in shorter:
+        shorter = _PROGRAM_MARKS.sub(lambda found: found["kept"] or found["linked"] or "", text)
+        if shorter == text or not ("<" in shorter or "[" in shorter):
             return shorter
         text = shorter
     return text
+
+
+def _rightly_decoded(line: str) -> str:
+    """A line of UTF-8 that some program took for Windows-1252 or Latin-1 (`MÃ¼ller`), as it was; else the same line."""
+    for charset in ("windows-1252", "latin-1"):
+        try:
+            return line.encode(charset).decode("utf-8")
+        except UnicodeError:
+            continue
+    return line
 
 
 def _quoted_lines(text: str) -> str:

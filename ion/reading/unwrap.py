@@ -32,6 +32,11 @@ _Answer = TypeVar("_Answer")
 _Kind = Literal["message", "html", "json", "rtf", "text"]
 
 _HEADER_LINE = re.compile(rb"[ \t]|[!-9;-~]+[ \t]*:|From ")
+# The beginning of a whole message: several header lines, and among them one that only messages have.
+_MESSAGE_HEAD = re.compile(
+    rb"(?=(?:[^\n]+\n){0,60}?(?:MIME-Version|Message-ID|Received):)(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){4}",
+    re.IGNORECASE,
+)
 _MESSAGES = ("message/rfc822", "message/global", "message/news")
 # What a part is: by its content type or the end of its name, whichever comes first here.
 _KINDS: tuple[tuple[_Kind, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -194,7 +199,9 @@ def _kind(leaf: _Leaf) -> _Kind | None:
         return None
     for kind, types, endings in _KINDS:
         if leaf.content_type in types or leaf.name.endswith(endings):
-            return kind
+            return "message" if kind == "text" and _MESSAGE_HEAD.match(leaf.octets) else kind
+    if _MESSAGE_HEAD.match(leaf.octets):  # a mail under another name and type
+        return "message"
     # A multipart whose boundary is wrong is one text.
     return "text" if leaf.content_type.startswith(("text/", "multipart/")) else None
 
@@ -265,6 +272,9 @@ def _parameter(part: email.message.Message, name: str) -> str:
     return str(_asked(lambda: part.get_param(name)) or "").lower()
 
 
+_SOFT = (" ", "\u00a0")  # some gateway may have made the blank of a soft break one that does not break
+
+
 def unflow(text: str, *, delsp: bool) -> str:
     """`format=flowed` undone (RFC 3676, section 4): soft line breaks joined, space-stuffing removed.
 
@@ -279,7 +289,7 @@ def unflow(text: str, *, delsp: bool) -> str:
         depth = len(line) - len(content)
         content = content.removeprefix(" ")
         separator = content == "-- "
-        soft = content.endswith(" ") and not separator
+        soft = content.endswith(_SOFT) and not separator
         if soft_depth != depth or separator:
             lines.append([">" * depth + " " if depth else ""])
         lines[-1].append(content[:-1] if soft and delsp else content)

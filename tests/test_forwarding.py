@@ -1,0 +1,261 @@
+"""Forwards: every order comes back exactly from every client, or is refused; no other order is ever accepted.
+
+The mails come from the matrix in `tests.forwarding_matrix`. What is edited in them on the way is edited in all carriers
+that are there, in one of them, or in the seal.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from ion.contract import language, tags
+from ion.demo.forwarding import CLIENTS, GATEWAYS, LANGUAGES, Options
+from ion.reading import Judged, read_message
+from tests.forwarding_matrix import Mail, explain, matrix, orders, outcome, sent, whole_carriers
+from tests.orders import KEY, OTHER_KEY, bodies_of, hub_order, mail_of, rendered, small_order
+
+IN_THE_SUITE = 1500
+IN_THE_LONG_RUN = 20_000
+SHARDS = 10
+
+
+def _held(mails: list[Mail] | None, *, count: int = 0, first: int = 0) -> Counter[str]:
+    outcomes: Counter[str] = Counter()
+    failed = []
+    for mail in mails or matrix(count, first=first):
+        result = outcome(mail)
+        outcomes[result] += 1
+        if result not in ("exact", "refused"):
+            failed.append(f"{result}: {explain(mail)}")
+    assert not failed, "\n\n".join(failed[:10])
+    return outcomes
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_order_comes_back_exactly_or_no_carrier_arrived_whole(shard: int) -> None:
+    size = IN_THE_SUITE // SHARDS
+    outcomes = _held(None, count=size, first=shard * size)
+    assert outcomes["exact"] > 0.8 * size, outcomes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_twenty_thousand_orders_come_back_exactly_or_no_carrier_arrived_whole(shard: int) -> None:
+    size = IN_THE_LONG_RUN // SHARDS
+    outcomes = _held(None, count=size, first=IN_THE_SUITE + shard * size)
+    assert outcomes["exact"] > 0.8 * size, outcomes
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_client_in_each_language_returns_the_usual_order(client: str) -> None:
+    """The client's language beside the mail's: the words around a mail, whatever they are, are never in the way."""
+    for number, words in enumerate(LANGUAGES):
+        tag = tags()[(number * 5 + len(client)) % len(tags())]
+        raw = CLIENTS[client](sent("usual, small", tag), Options(language=words, note="Please.", footer=True))
+        (judged,) = read_message(raw, [KEY])
+        whole = whole_carriers(raw, small_order(), tag)
+        assert judged.grade == "sealed" or not whole, (words, tag, judged.problems)
+        assert judged.grade != "sealed" or judged.order == small_order()
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_each_gateway_lets_the_usual_order_through(gateway: str) -> None:
+    for tag in ("en", "de", "ja", "ar"):
+        raw = GATEWAYS[gateway](CLIENTS["gmail"](sent("usual, hub", tag), Options()), Options())
+        (judged,) = read_message(raw, [KEY])
+        assert judged.grade == "sealed" and judged.order == hub_order(), (tag, judged.problems)
+
+
+# Repairs
+
+
+def _told(judged: Judged, code: str) -> list[str]:
+    return [problem.message for problem in judged.problems if problem.code == code]
+
+
+def _read(text: str) -> Judged:
+    (judged,) = read_message(mail_of(text=text), [KEY])
+    return judged
+
+
+TEXT, HTML, JSON = bodies_of(rendered(small_order()).raw)
+
+
+@pytest.mark.parametrize(
+    ("done", "to"),
+    [
+        ("AB-1", "AB-\n1"),
+        ("AB-1", "> AB-\n> 1"),
+        ("Gran Via 7 / 2B", "Gran Via 7 /2B"),
+        ("Madrid", "Ma\u00addr\u200bid"),
+        ("Madrid", "*Madrid*"),
+        ("Item 1 of 1:", "*Item 1\nof 1:*"),
+        ("2,469.00 EUR", "2,469.00\u00a0EUR?"),
+    ],
+)
+def test_what_a_client_does_to_blanks_and_lines_is_undone(done: str, to: str) -> None:
+    assert done in TEXT
+    judged = _read(TEXT.replace(done, to))
+    assert judged.grade == "sealed" and judged.order == small_order(), judged.problems
+
+
+def test_a_repair_is_told_with_its_field() -> None:
+    judged = _read(TEXT.replace("AB-1", "AB-\n1"))
+    (problem,) = judged.problems
+    assert (problem.code, problem.field) == ("repair", "line[1].sku") and "without a blank" in problem.message
+
+
+def test_a_note_between_two_blocks_is_told_and_harmless() -> None:
+    heading = "Order totals:" if "Order totals:" in TEXT else f"{language('en').headings['totals']}:"
+    noted = TEXT.replace(heading, f"Please hurry with this one!\n\n{heading}")
+    judged = _read(noted)
+    assert judged.grade == "sealed" and judged.order == small_order()
+    assert any("Please hurry" in message for message in _told(judged, "repair"))
+    (beside,) = read_message(mail_of(text=noted, json=JSON), [KEY])
+    assert beside.grade == "sealed" and any("Please hurry" in message for message in _told(beside, "note"))
+
+
+def test_a_line_put_between_two_values_of_a_block_is_a_contradiction() -> None:
+    changed = TEXT.replace("City: Madrid", "Apartment 9\nCity: Madrid")
+    (judged,) = read_message(mail_of(text=changed, json=JSON), [KEY])
+    assert judged.grade == "review" and [problem.field for problem in judged.problems] == ["delivery.address1"]
+    assert _read(changed).grade == "review"
+
+
+def test_what_the_text_lost_the_html_may_show() -> None:
+    text = TEXT.replace("City: Madrid\n", "")
+    html = re.sub(r"<tr><td>Name:</td>.*?</tr>", "", HTML)
+    assert text != TEXT and html != HTML
+    (judged,) = read_message(mail_of(text=text, html=html), [KEY])
+    assert judged.grade == "sealed" and judged.order == small_order()
+    assert any("taken from the" in message for message in _told(judged, "repair"))
+
+
+def test_letters_that_a_charset_lost_are_damage_whatever_label_they_were_in() -> None:
+    text, _, document = bodies_of(rendered(small_order(), "de").raw)
+    lost = text.encode("ascii", "replace").decode()
+    assert "St?ckpreis" in lost
+    for body in (lost, text.encode("utf-8").decode("ascii", "replace")):
+        (judged,) = read_message(mail_of(text=body, json=document), [KEY])
+        assert judged.grade == "sealed" and {problem.code for problem in judged.problems} <= {"damage"}
+    assert _read(lost).grade == "sealed", "no letter of a value was lost, only of labels"
+    digit = lost.replace("2.469,00", "2.469,01")
+    (judged,) = read_message(mail_of(text=digit, json=document), [KEY])
+    assert judged.grade == "review"
+
+
+def test_a_search_for_repairs_ends_soon_however_many_lines_are_broken() -> None:
+    order = small_order().model_copy(update={"notes": tuple("a-\nb " * 40 for _ in range(40))})
+    broken = bodies_of(rendered(order).raw)[0].replace("-", "-\n").replace("Madrid", "Madrod")
+    judged = _read(broken)
+    assert judged.grade == "review"
+
+
+# Edits
+
+_EDITS: dict[str, tuple[str, str]] = {
+    "a digit": ("2,469.00", "2,468.00"),
+    "a decimal mark": ("2,469.00", "24,690.0"),
+    "a currency": ("2,469.00 EUR", "2,469.00 USD"),
+    "an address": ("Gran Via 7", "Gran Via 8"),
+    "a country": ("Spain (ES)", "France (FR)"),
+    "a name": ("Ana Ruiz", "Ana Roiz"),
+    "a sign": ("2,469.00", "-2,469.00"),
+    "a SKU": ("AB-1", "AB-2"),
+    "a letter of another script": ("Madrid", "Mаdrid"),
+    "a blank inside a word": ("Madrid", "Mad rid"),
+}
+
+
+def _edited(old: str, new: str) -> dict[str, Callable[[str], str]]:
+    plain = {
+        "text": lambda body: body.replace(old, new),
+        "html": lambda body: body.replace(old, new),
+    }
+    return {**plain, "json": lambda body: _edited_json(body, old, new)}
+
+
+def _edited_json(body: str, old: str, new: str) -> str:
+    """The same edit where the attachment says the value in its own way."""
+    pairs = {"2,469.00": "2469", "Spain (ES)": "ES", "2,469.00 EUR": "2469", "Gran Via 7": "Gran Via 7"}
+    news = {"2,468.00": "2468", "France (FR)": "FR", "24,690.0": "24690", "-2,469.00": "-2469"}
+    if new.endswith("USD"):
+        return body.replace('"EUR"', '"USD"')
+    return body.replace(f'"{pairs.get(old, old)}', f'"{news.get(new, new)}')
+
+
+@pytest.mark.parametrize("edit", _EDITS)
+@pytest.mark.parametrize("client", ["gmail", "outlook", "apple", "thunderbird", "mutt-quoted", "claws"])
+def test_an_edited_mail_is_never_accepted_as_another_order(client: str, edit: str) -> None:
+    edits = _edited(*_EDITS[edit])
+    for edited in (("text",), ("html",), ("json",), ("text", "html"), ("text", "html", "json")):
+        bodies = {"text": TEXT, "html": HTML, "json": JSON}
+        changed = {kind: edits[kind](body) if kind in edited else body for kind, body in bodies.items()}
+        for kept in (("text", "html", "json"), ("text",), ("html",), ("json",), ("text", "html")):
+            raw = CLIENTS[client](_whole_mail({kind: changed[kind] for kind in kept}), Options(note="Hi"))
+            for judged in read_message(raw, [KEY]):
+                assert judged.grade != "sealed" or judged.order == small_order(), (edited, kept)
+
+
+def _whole_mail(bodies: dict[str, str]) -> bytes:
+    head = b"From: ION <ion@platform.example>\r\nTo: orders@shop.example\r\nDate: Mon, 23 Nov 2026 19:20:05 +0000\r\n"
+    return (
+        head
+        + b"Message-ID: <1@platform.example>\r\n"
+        + mail_of(**bodies).replace(
+            b"application/json; charset=utf-8",
+            b'application/json; name="ion-1.json"\r\nContent-Disposition: attachment',
+        )
+    )
+
+
+@pytest.mark.long
+def test_random_edits_of_forwarded_mails_are_never_accepted_as_another_order() -> None:
+    accepted: Counter[bool] = Counter()
+    for number, mail in enumerate(matrix(3000, first=50_000)):
+        chosen = random.Random(number)
+        raw = _tampered(mail.raw, chosen)
+        for judged in read_message(raw, [KEY, OTHER_KEY]):
+            if judged.grade == "sealed":
+                assert judged.order == orders()[mail.order_name], mail.name
+            accepted[judged.grade == "sealed"] += 1
+    assert accepted[False] > 300, accepted
+
+
+def _tampered(raw: bytes, chosen: random.Random) -> bytes:
+    """A letter or digit changed, a line taken out, doubled or swapped, a part cut off, or another seal."""
+    lines = raw.split(b"\r\n")
+    place = chosen.randrange(len(lines))
+    match chosen.randrange(6):
+        case 0:
+            places = [found.start() for found in re.finditer(rb"[A-Za-z0-9]", raw)]
+            for at in chosen.sample(places, 3):
+                raw = raw[:at] + bytes([chosen.choice(b"0123456789ABCxyz")]) + raw[at + 1 :]
+            return raw
+        case 1:
+            del lines[place]
+        case 2:
+            lines.insert(place, lines[place])
+        case 3:
+            other = chosen.randrange(len(lines))
+            lines[place], lines[other] = lines[other], lines[place]
+        case 4:
+            lines = lines[: max(place, 20)]
+        case _:
+            return re.sub(rb"[0-9A-Z]{4}(-[0-9A-Z]{4}){4}", b"0000-1111-2222-3333-4444", raw)
+    return b"\r\n".join(lines)
+
+
+@pytest.mark.parametrize("kind", ["text", "html", "json"])
+def test_a_forged_seal_is_reviewed(kind: str) -> None:
+    document = json.loads(JSON)
+    forged = rendered(small_order().model_copy(update={"order_number": "123-45679"}), key=OTHER_KEY)
+    text, html, attachment = bodies_of(forged.raw)
+    bodies = {"text": text, "html": html, "json": attachment}
+    (judged,) = read_message(mail_of(**{kind: bodies[kind]}), [KEY])
+    assert judged.grade == "review" and {problem.code for problem in judged.problems} == {"key"}
+    assert document["seal"] not in (text, html, attachment)
