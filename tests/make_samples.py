@@ -891,7 +891,6 @@ def broken() -> dict[str, Sample]:
             [
                 sealed(
                     "japanese",
-                    ("damage", "hub.address2"),
                     ("damage", "delivery.local_first_name"),
                     ("damage", "delivery.local_last_name"),
                     ("damage", "delivery_local.address1"),

@@ -104,6 +104,7 @@ def test_the_reader_touches_no_database_network_or_setting() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                names = [name for name in names if name != "urllib.parse"]  # takes addresses apart, visits none
                 assert not {part for name in names for part in name.split(".")} & banned, path.name
 
 
