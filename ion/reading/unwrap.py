@@ -220,13 +220,11 @@ def _encoding(part: email.message.Message) -> str:
 def _octets(part: email.message.Message) -> bytes:
     """The octets of a part without its transfer encoding: the one it names, or the one it is plainly in."""
     said = _encoding(part)
-    del part["content-transfer-encoding"]
-    written = _payload(part)
     if said not in _ENCODINGS:
-        return _plainly_decoded(written, said)
-    if said == "base64" and _NOT_BASE64.search(written[:1000]):
-        return written
-    part["content-transfer-encoding"] = said
+        return _plainly_decoded(_payload(part), said)
+    written = part.get_payload()
+    if said == "base64" and isinstance(written, str) and _NOT_BASE64.search(written[:1000].encode("utf-8", "replace")):
+        del part["content-transfer-encoding"]
     return _payload(part)
 
 
