@@ -162,7 +162,7 @@ def render(
     context: typer.Context,
     payloads: Payloads,
     approved: Approved = False,
-    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, fr.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, pt-BR, ... (28).")] = None,
     merchant: PayloadMerchant = None,
     customer: CustomerBlock = None,
     to: Annotated[list[str] | None, typer.Option("--to", help="Recipient in the To header; may be repeated.")] = None,
@@ -207,7 +207,7 @@ def send(
         typer.Argument(metavar="[PAYLOAD...]", help="Order payloads; without any, what waits is sent."),
     ] = None,
     approved: Approved = False,
-    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, fr.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, pt-BR, ... (28).")] = None,
     merchant: PayloadMerchant = None,
     customer: CustomerBlock = None,
     to: Annotated[

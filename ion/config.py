@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     templates_dir: Path | None = Field(
         default=None, description="folder of your own mail templates; unset: the built-in ones"
     )
-    locale: str = Field(default="en", description="language of the notifications: `en`, `de` or `fr`")
+    locale: str = Field(default="en", description="language of the notifications: one of the 28 tags under Languages")
     export_dir: Path | None = Field(
         default=None, description="folder of the nightly files; unset: `exports` in `data_dir`"
     )

@@ -43,6 +43,8 @@ def canonical_text(text: str, *, lines: bool = False) -> str | None:
     kind of blank become one space; ends trimmed. With `lines`, line breaks of every kind become LF and are kept
     inside the value; without, they count as blanks. A text of blanks only is None.
     """
+    if text.isascii() and text.isprintable() and "  " not in text and text == text.strip():
+        return text or None  # most texts are canonical already
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     text = INVISIBLE.sub("", text)
     if lines:
@@ -58,6 +60,9 @@ def canonical_decimal(number: Decimal) -> Decimal:
 
     Raises ValueError for what is not finite or has more than `MAX_DIGITS` digits on either side of the point.
     """
+    _, digits, exponent = number.as_tuple()
+    if isinstance(exponent, int) and -MAX_DIGITS // 2 < exponent <= 0 and len(digits) < MAX_DIGITS // 2 and digits[-1]:
+        return number  # most numbers are canonical already
     if not number.is_finite():
         raise ValueError(f"{number} is not a number that can be printed")
     if number.is_zero():

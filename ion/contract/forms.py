@@ -7,10 +7,10 @@ Canonical values are texts (see `canonical`): decimals without trailing zeros, m
 list, flags `1`, instants `2026-11-23T19:20:05Z`.
 
 A value never looks like anything else, so that what mail programs add can be told from it and taken away again. A
-backslash stands before the colon that would complete an anchor, before `>` and `|` at the start of a word (quotation
-marks, wherever a program wraps the line; initials may stand before them), before `*` at the edge of a word and `#`
-as a word (bold and headings, in text made of HTML), before `<` and `[` in front of an address (`<mailto:...>`, which
-programs write behind what they link) and before a backslash.
+backslash stands before the colon that would complete an anchor, before `>` at the start of a word (quotation marks,
+wherever a program wraps the line; initials may stand before them), before `|` (quotation, cells of a table), before `*`
+at the edge of a word and `#` as a word (bold and headings, in text made of HTML), before `<` and `[` in front of an
+address (`<mailto:...>`, which programs write behind what they link) and before a backslash.
 
 A line break inside a value is printed as a slash between blanks, because a forwarded mail does not keep line breaks;
 where a value with lines has such a slash itself, a backslash stands before it. All these marks are ASCII: they arrive
@@ -40,7 +40,7 @@ _LONE_SLASH = re.compile(r"(?<!\S)/(?!\S)")
 _PROGRAM_MARKS = re.compile(
     r"""
     (?<![^\s:\uff1a]) (?P<initials>\w{0,5}) (?=>)     # > quoted, AB> quoted
-    | (?<![^\s:\uff1a]) (?=\|)                       # | quoted, or between cells
+    | (?=\|)                                         # | quoted, or between cells
     | (?<!\w) (?=\*) | (?=\* (?!\w))                 # *bold*
     | (?<!\S) (?=\#{1,6} (?:\s | \Z))                # ## heading
     | (?= [<\[] \s? [A-Za-z][A-Za-z0-9+.-]*:)         # <https://...>, [mailto:...]
@@ -48,6 +48,7 @@ _PROGRAM_MARKS = re.compile(
     """,
     re.VERBOSE,
 )
+_PLAIN_NUMBER = re.compile(r"-?(?:[1-9][0-9]{0,25}|0(?=\.))(?:\.[0-9]{0,25}[1-9])?")
 _SPECIAL = re.compile(rf"[\\/\n>|*<\[#{COLONS}]")  # a text without any of these is printed as it is
 _MARK_GUARDS = re.compile(r"\\(.)", re.DOTALL)
 
@@ -178,7 +179,7 @@ def _unescape(text: str) -> str:
 
 def _print_number(value: str, language: Language, least_decimals: int) -> str:
     # On the text: abs() of a decimal would round it to the digits of the context.
-    digits = decimal_text(read_decimal(value))
+    digits = value if _PLAIN_NUMBER.fullmatch(value) else decimal_text(read_decimal(value))
     sign = "-" if digits.startswith("-") else ""
     whole, _, decimals = digits.removeprefix("-").partition(".")
     grouped = f"{int(whole):,}".replace(",", language.group) if len(whole) >= language.least_grouped else whole

@@ -144,7 +144,7 @@ def _set_bodies(
 
 def _attachment(notification: Notification, order: Order, seal: str) -> bytes:
     document = {"ion": 1, "notification": notification.to_json(), "order": order.to_json(), "seal": seal}
-    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+    return (json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
 def _prove(

@@ -7,7 +7,7 @@ template knows. So it is paved with them, piece by piece. What cannot be paved i
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -23,7 +23,10 @@ from ion.reading.streams import UNSEEN, hides_something, html_root
 from ion.seal import normal_seal
 
 _MORE_STEPS = 3000
-_TITLE_END = "(ION)"  # of every language
+_HARDLY_READABLE = 0.03  # of all characters lost
+_NUMBERS = re.compile(r"[0-9](?:[0-9.,:/-]*[0-9])?")
+_LOST_WITH_DIGIT = re.compile(r"[?\ufffd][0-9]?")
+_ENDING = 5  # characters, the colon among them
 
 
 def agreeing_language(stream: str, proved: Proved) -> Language | None:
@@ -36,13 +39,42 @@ def garbled_language(stream: str, proved: Proved) -> Language | None:
 
     A letter that is not in the proved notification at all is no loss but a change: then None.
     """
-    region = stream[stream.find(_TITLE_END) : stream.rfind(proved.claim.seal or "")]
-    letters = {letter for letter in region if letter > "~"}
-    for known in _agreeing(_ASCII.bare(stream), proved, _ASCII):
-        texts = [text for block in _pieces(known, proved, _WHOLE) for text in (block.heading, *block.fields)]
-        if letters <= set("".join((*texts, *_texts(known.tag, _WHOLE).prose, *LOST_LETTERS))):
+    for manner in (_ASCII, _ASCII_OF_GB):
+        for known in _agreeing(manner.bare(stream), proved, manner):
+            if _letters(stream, known, proved) <= _letters_shown(known, proved):
+                return known
+    return None
+
+
+def hardly_readable_language(text: str, proved: Proved) -> Language | None:
+    """The language of a body that lost so much that its labels are gone too, if no number in it is a foreign one.
+
+    Two charsets in which letters have two octets, one taken for the other, leave this; nobody could read it otherwise.
+    """
+    seal = text.rfind(proved.claim.seal or "\0")
+    region = text[: seal if seal >= 0 else len(text)]
+    lost = sum(region.count(mark) for mark in LOST_LETTERS)
+    for known in languages() if lost > _HARDLY_READABLE * len(region) else ():
+        ending = known.title[-_ENDING + 1 :]
+        shown = _NUMBERS.findall(_LOST_WITH_DIGIT.sub(" ", region[max(region.find(ending), 0) :]))
+        labels = (label for group in known.labels.values() for label in group.values())
+        headings = (block.heading for block in _pieces(known, proved, _WHOLE))
+        texts = (*proved.printed(known).values(), *known.mail.values(), *labels, *headings)
+        if set(shown) <= set(_NUMBERS.findall(" ".join(texts))):
             return known
     return None
+
+
+def _letters(stream: str, known: Language, proved: Proved) -> set[str]:
+    """The letters beyond ASCII that stand between the title and the seal, without what was lost."""
+    start = stream.find(_texts(known.tag, _ASCII).title[-_ENDING:])
+    region = stream[start : stream.rfind(proved.claim.seal or "")]
+    return {letter for letter in region if letter > "~"} - set(LOST_LETTERS)
+
+
+def _letters_shown(known: Language, proved: Proved) -> set[str]:
+    texts = [text for block in _pieces(known, proved, _WHOLE) for text in (block.heading, *block.fields)]
+    return set("".join((*texts, *_texts(known.tag, _WHOLE).prose)))
 
 
 class _Block(NamedTuple):
@@ -53,30 +85,51 @@ class _Block(NamedTuple):
 
 
 @dataclass(frozen=True)
+class _Texts:
+    """What a catalogue prints, without blanks. `labels`: code → label, "" for the number behind the title."""
+
+    title: str
+    seal: str
+    labels: dict[str, str]
+    prose: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Manner:
-    """What of two texts is compared: all but `left_out`."""
+    """What of two texts is compared: all but blanks and `left_out`."""
 
     name: str
-    left_out: re.Pattern[str]
+    left_out: re.Pattern[str] | None
 
     def bare(self, text: str) -> str:
-        return self.left_out.sub("", text)
+        return self.left_out.sub("", text) if self.left_out else "".join(text.split())
 
 
-_WHOLE = _Manner("all but blanks", re.compile(r"\s+"))
-# What every charset has, without the marks for what was lost; a digit behind one may be the rest of a letter (GB 18030
-# writes some as octet, digit, octet, digit).
-_ASCII = _Manner("visible ASCII", re.compile(r"(?:\ufffd[0-9])+|[^!->@-~]+"))
+_WHOLE = _Manner("all but blanks", None)
+# What every charset has, without the marks for what was lost; in the second manner a digit behind one is the rest of a
+# letter (GB 18030 writes many as octet, digit, octet, digit).
+_ASCII = _Manner("visible ASCII", re.compile(r"[^!->@-~]+"))
+_ASCII_OF_GB = _Manner("visible ASCII beside GB 18030", re.compile(r"(?:[?\ufffd][0-9])+|[^!->@-~]+"))
 
 
 def _agreeing(stream: str, proved: Proved, manner: _Manner) -> Iterator[Language]:
-    for known in languages():
+    ends = [found.end() for found in _title_ends().finditer(stream)]
+    for known in languages() if ends else ():
         title = _texts(known.tag, manner).title
-        if stream.count(title) == 1:
-            end = _paved(stream, stream.index(title), known, proved, manner)
+        titled = [end for end in ends if stream.endswith(title, 0, end)]
+        if len(titled) == 1:
+            end = _paved(stream, titled[0] - len(title), known, proved, manner)
             seal = stream[end : end + 24] if end is not None else ""
             if normal_seal(seal) == normal_seal(proved.claim.seal or "-"):
                 yield known
+
+
+@cache
+def _title_ends() -> re.Pattern[str]:
+    """Finds places where a title may end; few, so that not every title is looked for everywhere."""
+    return re.compile(
+        "|".join(sorted({re.escape(_texts(known.tag, _WHOLE).title[-_ENDING:]) for known in languages()}))
+    )
 
 
 def text_without_blanks(text: str) -> str:
@@ -93,13 +146,40 @@ def html_without_blanks(html: str) -> str | None:
 
 
 def _paved(stream: str, place: int, shown: Language, proved: Proved, manner: _Manner) -> int | None:
-    """Where the seal begins, behind all pieces of the proved notification and nothing else; None if it cannot be.
-
-    Whole texts leave one way to go on; of garbled ones several pieces may look alike, so ways are tried in turn.
-    """
+    """Where the seal begins, behind all pieces of the proved notification and nothing else; None if it cannot be."""
     (opening, *blocks), known = _pieces(shown, proved, manner), _texts(shown.tag, manner)
+    place += len(opening.heading)
+    if manner is not _WHOLE:
+        return _paved_somehow(stream, place, opening.fields, tuple(blocks), known)
+    fields = list(opening.fields)
+    while True:  # whole texts leave one way to go on
+        if (field := _next(stream, place, fields)) is not None:
+            fields.remove(field)
+            place += len(field)
+        elif not fields and (block := next((one for one in blocks if stream.startswith(one.heading, place)), None)):
+            blocks.remove(block)
+            fields = list(block.fields)
+            place += len(block.heading)
+        elif (prose := _next(stream, place, known.prose)) is not None:
+            place += len(prose)
+        else:
+            done = not fields and not blocks and stream.startswith(known.seal, place)
+            return place + len(known.seal) if done else None
+
+
+def _next(stream: str, place: int, pieces: Iterable[str]) -> str | None:
+    for piece in pieces:
+        if stream.startswith(piece, place):
+            return piece
+    return None
+
+
+def _paved_somehow(
+    stream: str, place: int, fields: tuple[str, ...], blocks: tuple[_Block, ...], known: _Texts
+) -> int | None:
+    """The same where several pieces may look alike: ways are tried in turn."""
     most = 4 * sum(len(block.fields) + 1 for block in blocks) + _MORE_STEPS
-    ways = [(place + len(opening.heading), opening.fields, tuple(blocks))]
+    ways = [(place, fields, blocks)]
     while ways and most:
         place, fields, left = ways.pop()
         most -= 1
@@ -143,16 +223,6 @@ def _cut(shown: Language, proved: Proved, manner: _Manner) -> tuple[_Block, ...]
         )
         for (section, number), pieces in fields.items()
     )
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """What a catalogue prints, without blanks. `labels`: code → label, "" for the number behind the title."""
-
-    title: str
-    seal: str
-    labels: dict[str, str]
-    prose: tuple[str, ...]
 
 
 @cache

@@ -9,6 +9,7 @@ import re
 
 from ion.contract import Entry
 from ion.reading.claims import Claim, Place, place_name
+from ion.reading.links import without_gateways
 from ion.reading.proof import Problem, Proved, miscounted
 from ion.reading.streams import essence, without_addresses
 from ion.seal import normal_seal
@@ -18,7 +19,7 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
     """How a carrier differs from the proved order. `agreeing_html`: for a text part whose mail also holds an HTML part
     that shows every value as proved."""
     if claim.garbled:
-        return [Problem("damage", None, f"the {claim.carrier} part has lost letters that its charset does not have")]
+        return [Problem("damage", None, f"the {claim.carrier} part has lost letters that a charset does not have")]
     if claim.agrees:
         return []
     if claim.language is None:
@@ -120,8 +121,12 @@ def _foreign_text(claim: Claim) -> bool:
 
 
 def _same(located: str, printed: str) -> bool:
-    """True for two texts a person reads as one: but for blanks, the marks and the links that clients add."""
-    return essence(printed) in (essence(located), essence(without_addresses(located)))
+    """True for two texts a person reads as one: but for blanks, the marks and the links that clients add, and for
+    addresses that gateways rewrote."""
+    true = essence(printed)
+    return true in (essence(located), essence(without_addresses(located))) or true == essence(
+        without_gateways("".join(located.split()))
+    )
 
 
 def _added_lines(located: str, printed: str) -> str | None:

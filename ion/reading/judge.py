@@ -16,6 +16,7 @@ from ion.order import Order
 from ion.reading.agreement import (
     agreeing_language,
     garbled_language,
+    hardly_readable_language,
     html_without_blanks,
     text_without_blanks,
 )
@@ -101,7 +102,7 @@ class _Reader:
             self._other_forms += claims if best else []
             if settled > most:
                 best, most = claims, settled
-            if not claims and _MARK not in body.text:
+            if not claims and not any(mark in body.text for mark in _MARKS):
                 break
         if most <= 0 and self._contradicts(best) and (garbled := self._garbled(body)):
             return [garbled]
@@ -128,6 +129,7 @@ class _Reader:
             return None
         text = next(forms(body.kind, body.text)).text
         claim = self._claim(body, text_without_blanks(text), garbled_language)
+        claim = claim or self._claim(body, text, hardly_readable_language)
         return replace(claim, garbled=True) if claim else None
 
     def _claim(self, body: Body, stream: str, agreeing: Callable[[str, Proved], Language | None]) -> Claim | None:
@@ -169,8 +171,8 @@ class _Reader:
         return None
 
 
-# How the title of a notification ends in every language: a body without it is not read a second time.
-_MARK = "ION"
+# What the title of a notification holds in every language: a body without it is not read a second time.
+_MARKS = ("ION", "Order Notification")
 
 
 def _grouped(claims: list[Claim]) -> list[list[Claim]]:

@@ -10,10 +10,11 @@ bounded number of tries. Only blanks, line joins and what belongs to a value are
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, pairwise, product
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise, product, repeat
+from typing import Literal
 
-from ion.contract import FIELDS, SECTIONS, Entry, Kind, Unreadable, canonical_line, in_contract_order
+from ion.contract import FIELDS, SECTIONS, Kind, Unreadable, canonical_line, in_contract_order
 from ion.contract.anchors import is_ideographic
 from ion.reading.claims import Claim, Place, entry_at, place_name, read_text
 from ion.reading.links import without_gateways
@@ -46,30 +47,33 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Manner:
-    """How a mail program broke lines: whether without a blank behind a hyphen, between ideographs, in long words; and
-    whether a `?` at the end of a value stands for a blank that a charset lost."""
+    """How a mail program broke lines: whether without a blank behind a hyphen, between ideographs, in long words (at
+    the end of full lines, of any line after two programs of different widths, of none); and whether a `?` at the end of
+    a value stands for a blank that a charset lost."""
 
     lost_blanks: bool = False
     hyphen: bool = True
     ideograph: bool = True
-    long_word: bool = True
+    long_word: Literal["full", "any", "none"] = "full"
 
-    def glues(self, left: str, right: str, *, full: bool) -> bool | None:
+    def glues(self, left: str, right: str, *, full: bool, word: int) -> bool | None:
         """True: join without a blank; False: with one; None: with one, and nothing else is plausible.
 
-        `full`: the left line is as long as any, without which no program cuts a word.
+        `full`: the left line is as long as any, without which no program cuts a word; `word`: letters of the word that
+        ends in it, those of the lines before it included.
         """
         if is_ideographic(left[-1]) and is_ideographic(right[0]):
             return self.ideograph
         before, behind = left.rsplit(maxsplit=1)[-1], right.split(maxsplit=1)[0]
         if len(before) > 1 and (before[-1] in _BREAK_BEHIND or (behind[0] in _BREAK_BEFORE and "." in before)):
             return self.hyphen
-        if len(before) + len(behind) > _LONG_WORD:
-            return self.long_word and full
+        if word + len(behind) > _LONG_WORD:
+            return full if self.long_word == "full" else self.long_word == "any"
         return None
 
 
-_MANNERS = tuple(_Manner(*chosen) for chosen in product((False, True), *[(True, False)] * 3))
+_LONG_WORDS: tuple[Literal["full", "any", "none"], ...] = ("full", "any", "none")
+_MANNERS = tuple(_Manner(*chosen) for chosen in product((False, True), (True, False), (True, False), _LONG_WORDS))
 
 
 @dataclass
@@ -93,49 +97,82 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     """
     if not claim.seal or claim.language is None or claim.twice or claim.stated:
         return None
+    rows = _rows(claim, others)
+    doubtful = [row for row in rows if row.doubtful]
+    # What is sure was tried already, all of it together, and proved nothing.
+    if not doubtful or any(not row.sure for row in rows if not row.doubtful):
+        return None
+    if miscounted(claim, [entry_at(row.place, "") for row in rows]):
+        return None
     seal = normal_seal(claim.seal).encode(errors="replace")
-    for readings in _by_manner(claim, others):
-        named = {reading.value for reading in readings.get(("proof.key_id", ()), ())}
-        able = [key for key in keys if key.key_id in named]
-        if not able or any(not plausible for plausible in readings.values()):
-            continue
-        entries = {place: [entry_at(place, one.value) for one in readings[place]] for place in readings}
-        if miscounted(claim, (alike[0] for alike in entries.values())):
-            continue
-        chosen = _search(entries, readings, seal, able, budget)
-        if chosen is not None:
-            values = in_contract_order(entries[place][number] for place, number in chosen.items())
+    for readings in _by_manner(doubtful):
+        for row, plausible in zip(doubtful, readings, strict=True):
+            row.chosen = plausible
+        found = _search(rows, seal, keys, budget)
+        if found is not None:
+            values = [entry_at(row.place, reading.value) for row, reading in zip(rows, found, strict=True)]
             built = build(values)
-            told = [(place, readings[place][number].repair) for place, number in chosen.items()]
-            return Proved(claim, *built, tuple(values), _told(told)) if built else None
+            told = tuple(
+                Problem("repair", place_name(row.place), reading.repair)
+                for row, reading in zip(rows, found, strict=True)
+                if reading.repair
+            )
+            return Proved(claim, *built, tuple(values), told) if built else None
     return None
 
 
-def _told(repairs: Sequence[tuple[Place, str]]) -> tuple[Problem, ...]:
-    return tuple(Problem("repair", place_name(place), repair) for place, repair in repairs if repair)
+@dataclass
+class _Row:
+    """One place of the notification: `sure`, its one reading, or what it may read as in each manner (`value`) and what
+    other carriers show there (`shown`). `chosen`: the readings that are being tried."""
+
+    place: Place
+    sure: list[_Reading]
+    value: "_Value | None"
+    shown: list[_Reading]
+    chosen: list[_Reading] = field(default_factory=list)
+
+    @property
+    def doubtful(self) -> bool:
+        return self.value is not None or bool(self.shown)
+
+    def plausible(self, manner: _Manner, width: int) -> list[_Reading]:
+        own = self.value.plausible(manner, width) if self.value else self.sure
+        return [*own, *(one for one in self.shown if one.value not in {known.value for known in own})]
 
 
-def _by_manner(claim: Claim, others: Sequence[Claim]) -> Iterator[dict[Place, list[_Reading]]]:
-    """The plausible readings of every place, the likeliest first, for each manner of breaking lines that differs.
+def _rows(claim: Claim, others: Sequence[Claim]) -> list[_Row]:
+    """All places that any of the carriers shows, in the contract's order."""
+    shown: dict[Place, list[_Reading]] = {}
+    for other in others:
+        for place, value in other.read.items():
+            if isinstance(value, str) and claim.read.get(place) != value:
+                shown.setdefault(place, []).append(_Reading(value, 3, f"taken from the {other.carrier} part"))
+    places = {(entry.code, entry.index) for entry in map(entry_at, (*claim.located, *shown), repeat(""))}
+    rows = []
+    for entry in in_contract_order(entry_at(place, "") for place in places):
+        place = (entry.code, entry.index)
+        text, plain = claim.located.get(place), claim.read.get(place)
+        sure = [_Reading(plain, 0)] if isinstance(plain, str) else []
+        doubted = _Value(claim, place, text) if text is not None and _DOUBTFUL.search(text) else None
+        rows.append(_Row(place, sure, doubted, shown.get(place, []), sure))
+    return rows
+
+
+def _by_manner(doubtful: Sequence[_Row]) -> Iterator[list[list[_Reading]]]:
+    """The plausible readings of each doubtful place, the likeliest first, for each manner that makes a difference.
 
     The first rounds try each manner alone; then all of them with single places changed.
     """
-    values = [_Value(claim, place, text) for place, text in claim.located.items()]
-    width = max((value.width for value in values), default=0)
-    seen: list[dict[Place, list[_Reading]]] = []
+    widths = [row.value.widths for row in doubtful if row.value]
+    width = max((later for later, _ in widths), default=0) or max((first for _, first in widths), default=0)
+    seen: list[list[list[_Reading]]] = []
     for manner in _MANNERS:
-        readings = {value.place: value.plausible(manner, width) for value in values}
-        for other in others:
-            if other.language is None:
-                continue
-            for place, value in other.read.items():
-                known = readings.setdefault(place, [])
-                if isinstance(value, str) and value not in {one.value for one in known}:
-                    readings[place] = [*known, _Reading(value, 3, f"taken from the {other.carrier} part")]
-        if readings not in seen:
+        readings = [row.plausible(manner, width) for row in doubtful]
+        if all(readings) and readings not in seen:
             seen.append(readings)
     for readings in seen:
-        yield {place: plausible[:1] for place, plausible in readings.items()}
+        yield [plausible[:1] for plausible in readings]
     yield from seen
 
 
@@ -145,36 +182,34 @@ class _Value:
     def __init__(self, claim: Claim, place: Place, text: str) -> None:
         assert claim.language is not None
         self.place = place
-        self._claim, self._text, self._language = claim, text, claim.language
+        self._claim, self._language = claim, claim.language
         self._lines = [line.strip() for line in text.split("\n") if line.strip()] or [""]
         section, _, name = place[0].partition(".")
         self._indent = len(claim.language.label(SECTIONS[section], name)) + 2  # the label stands before the first line
         self._kept: dict[tuple[object, ...], list[_Reading]] = {}
-        plain = claim.read[place]
-        if not _DOUBTFUL.search(text) and not isinstance(plain, Unreadable):
-            self._lines, self._plain = [text], [_Reading(plain, 0)]
-        else:
-            self._plain = []
 
     @property
-    def width(self) -> int:
-        """The length of the longest line that was broken."""
-        return max((self._length(number) for number in range(len(self._lines) - 1)), default=0)
+    def widths(self) -> tuple[int, int]:
+        """The lengths of the longest lines that were broken: of those behind the first one, and of the first one."""
+        later = max(map(len, self._lines[1:-1]), default=0)
+        return later, len(self._lines[0]) if len(self._lines) > 1 else 0
 
-    def _length(self, number: int) -> int:
-        return len(self._lines[number]) + (self._indent if number == 0 else 0)
+    def _full(self, number: int, width: int) -> bool:
+        """True where a line is as long as lines are. The first one may have the label before it, or not."""
+        length = len(self._lines[number])
+        return length >= width - _MARGIN or (number == 0 and length + self._indent >= width - _MARGIN)
 
     def plausible(self, manner: _Manner, width: int) -> list[_Reading]:
         """The readings in a manner of breaking lines at `width` columns, the likeliest first."""
-        if self._plain:
-            return self._plain
         lines = self._lines
         if manner.lost_blanks:
             lines = [line for line in (_LOST_BLANKS.sub("", line) for line in lines) if line] or [""]
-        glued = [
-            manner.glues(left, right, full=self._length(number) >= width - _MARGIN)
-            for number, (left, right) in enumerate(pairwise(lines))
-        ]
+        glued: list[bool | None] = []
+        word = 0
+        for number, (left, right) in enumerate(pairwise(lines)):
+            tail = left.rsplit(maxsplit=1)[-1]
+            word = len(tail) + (word if glued and glued[-1] and tail == left else 0)
+            glued.append(manner.glues(left, right, full=self._full(number, width), word=word))
         key = (manner.lost_blanks, *glued)
         if key not in self._kept:
             self._kept[key] = self._readings(lines, glued)
@@ -223,37 +258,31 @@ def _mended(text: str, place: Place) -> Iterator[tuple[str, str]]:
         yield loose, "a blank beside a line break was put back"
 
 
-def _search(
-    entries: dict[Place, list[Entry]],
-    readings: dict[Place, list[_Reading]],
-    seal: bytes,
-    keys: Sequence[Key],
-    budget: Budget,
-) -> dict[Place, int] | None:
+def _search(rows: Sequence[_Row], seal: bytes, keys: Sequence[Key], budget: Budget) -> list[_Reading] | None:
     """The choice of one reading per place that the seal proves."""
-    order = in_contract_order(alike[0] for alike in entries.values())
-    places: list[Place] = [(entry.code, entry.index) for entry in order]
-    lines = [[canonical_line(entry) for entry in entries[place]] for place in places]
+    named = {reading.value for row in rows if row.place[0] == "proof.key_id" for reading in row.chosen}
+    able = [key for key in keys if key.key_id in named]
+    lines = [[canonical_line(entry_at(row.place, one.value)) for one in row.chosen] for row in rows]
     likeliest = [alike[0] for alike in lines]
     size = sum(map(len, likeliest))
     changes = sorted(
-        (readings[place][number].cost, row, number)
-        for row, place in enumerate(places)
-        for number in range(1, len(lines[row]))
+        (row.chosen[number].cost, place, number)
+        for place, row in enumerate(rows)
+        for number in range(1, len(row.chosen))
     )
     for count in range(4):
         for changed in combinations(changes, count):
-            rows = {row: number for _, row, number in changed}
-            if len(rows) < count:
+            chosen = {place: number for _, place, number in changed}
+            if len(chosen) < count:
                 continue
-            if not budget.spend(size):
+            if not able or not budget.spend(size):
                 return None
             text = list(likeliest)
-            for row, number in rows.items():
-                text[row] = lines[row][number]
+            for place, number in chosen.items():
+                text[place] = lines[place][number]
             canonical = b"".join(text)
-            if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in keys):
-                return {place: rows.get(row, 0) for row, place in enumerate(places)}
+            if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in able):
+                return [row.chosen[chosen.get(place, 0)] for place, row in enumerate(rows)]
     return None
 
 

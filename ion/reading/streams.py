@@ -50,14 +50,23 @@ _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
 
 # The scheme of an address, also where a line was broken inside it.
 _SCHEME = r"(?:[A-Za-z](?:[A-Za-z0-9+.]|-\s*){1,30}|h\s*t\s*t\s*p\s*s?|m\s*a\s*i\s*l\s*t\s*o|t\s*e\s*l)\s*:"
-_PROGRAM_MARKS = re.compile(
+_ADDRESS = rf"{_SCHEME}(?:[^<>]|\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s>]))*"  # a quoted line may go on in it
+_LINKS = re.compile(
     rf"""
     (?P<kept> \\. )                                               # guarded: a value's own character
-    | (?<![^\s:\uff1a]) (?:(?:\w{{0,5}}>|\|)+[^\S\n]?)+            # quotation marks, also where lines were joined; bars
+    | \[ (?P<linked> [^\[\]]* ) \] \( \s? {_SCHEME} [^()]* \)       # [x](https://...)
+    | \s? < \s? {_ADDRESS} > (?: \s (?=>) )?                       # behind what is linked: a@b.c<mailto:a@b.c>
+    | \s? \[ \s? {_SCHEME} [^\[\]]* \]                               # a@b.c [mailto:a@b.c]
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_MARKS = re.compile(
+    r"""
+    (?P<kept> \\. )                                               # guarded: a value's own character
+    | (?<![^\s:\uff1a|]) (?:\w{0,5}>+[^\S\n]?)+                     # quotation marks, also where lines were joined
+    | (?P<bar> \|+ )                                               # the same, or an edge of a cell
     | (?<!\w)\* | \*(?!\w)                                         # bold, in a text part made of HTML: *Label:*
-    | ^[^\S\n]*\#{{1,6}}[^\S\n]+                                   # headings likewise: ## Label:
-    | \[ (?P<linked> [^\[\]]* ) \] \( \s? {_SCHEME} [^()]* \)       # links likewise: [x](https://...)
-    | \s? < \s? {_SCHEME} [^<>]* > | \s? \[ \s? {_SCHEME} [^\[\]]* \]  # behind what is linked: a@b.c<mailto:a@b.c>
+    | ^[^\S\n]*\#{1,6}[^\S\n]+                                     # headings likewise: ## Label:
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
@@ -100,9 +109,12 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
     yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
-        yield Form(without_program_marks(flatten_tolerantly(text)), "the markup was read another way")
+        tolerant = flatten_tolerantly(text)
+        if tolerant.split() != plain.split():
+            yield Form(without_program_marks(tolerant), "the markup was read another way")
     yield Form(plain, "the marks of mail programs were kept")
-    yield Form(ordinary, "labels were taken out of the words they were joined to", glued=True)
+    if kind == "text":
+        yield Form(ordinary, "labels were taken out of the words they were joined to", glued=True)
 
 
 def flatten(html: str) -> str:
@@ -185,16 +197,16 @@ def flatten_tolerantly(html: str) -> str:
 
 
 def without_program_marks(text: str) -> str:
-    """`text` without what mail programs write into it: quotation and bold marks, addresses behind what they link.
+    """`text` without what mail programs write into it: addresses behind what they link, quotation and bold marks.
 
     Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
     for _ in range(_MOST_NESTED):
-        shorter = _PROGRAM_MARKS.sub(lambda found: found["kept"] or found["linked"] or "", text)
-        if shorter == text or not ("<" in shorter or "[" in shorter):
-            return shorter
+        shorter = _LINKS.sub(lambda found: found["kept"] or found["linked"] or "", text)
+        if shorter == text:
+            break
         text = shorter
-    return text
+    return _MARKS.sub(lambda found: found["kept"] or ("\n" if found["bar"] else ""), text)
 
 
 def _rightly_decoded(line: str) -> str:
@@ -211,9 +223,9 @@ def _quoted_lines(text: str) -> str:
     """The lines quoted as deep as most are: what somebody wrote between them, unquoted, is left out."""
     lines = [line for line in text.split("\n") if line.strip()]
     depths = [_QUOTE.match(line)[1].count(">") + _QUOTE.match(line)[1].count("|") for line in lines]  # type: ignore[index]
-    if not depths:
+    usual = Counter(depths).most_common(1)[0][0] if depths else 0
+    if usual == 0:
         return text
-    usual = Counter(depths).most_common(1)[0][0]
     return "\n".join(line for line, depth in zip(lines, depths, strict=True) if depth >= usual)
 
 
