@@ -740,7 +740,7 @@ def _coded(code: str, fields: tuple[tuple[str, str | None], ...]) -> tuple[tuple
 
 
 def _seal_of(name: str) -> str:
-    found = re.search(r'"seal": "([0-9A-Z-]+)"', _attachment_text(rendered(name, "en")))
+    found = re.search(r'"seal":"([0-9A-Z-]+)"', _attachment_text(rendered(name, "en")))
     assert found
     return found[1]
 
@@ -758,7 +758,7 @@ def broken() -> dict[str, Sample]:
     )
     to_seven_html = _sub(r"(Quantity: )2(?=<)", r"\g<1>7")
     to_seven_text = _swap("\nQuantity: 2\n", "\nQuantity: 7\n")
-    to_seven_json = _swap('"quantity": "2"', '"quantity": "7"')
+    to_seven_json = _swap('"quantity":"2"', '"quantity":"7"')
     second = _line_fields(
         2, "line_id", "sku", "name", "quantity", "unit_price", "unit_price_customer", "vat_rate", "country_of_origin"
     )
