@@ -44,7 +44,7 @@ _PROGRAM_MARKS = re.compile(
     | (?<!\w) (?=\*) | (?=\* (?!\w))                 # *bold*
     | (?<!\S) (?=\#{1,6} (?:\s | \Z))                # ## heading
     | (?= [<\[] \s? [A-Za-z][A-Za-z0-9+.-]*:)         # <https://...>, [mailto:...]
-    | (?= \[ [^\[\]]* \] \()                         # [text](https://...)
+    | (?= \[ [^\[\]]* \] \s* \()                       # [text](https://...)
     """,
     re.VERBOSE,
 )

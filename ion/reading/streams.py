@@ -54,9 +54,10 @@ _ADDRESS = rf"{_SCHEME}(?:[^<>]|\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s>]))*"  # a quote
 _LINKS = re.compile(
     rf"""
     (?P<kept> \\. )                                               # guarded: a value's own character
-    | \[ (?P<linked> [^\[\]]* ) \] \( \s? {_SCHEME} [^()]* \)       # [x](https://...)
+    | \[ (?P<same> [^\[\]]+ ) \] \s* \( (?P=same) \)                # [https://...](https://...)
+    | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} [^()]* \)       # [x](https://...)
     | \s? < \s? {_ADDRESS} > (?: \s (?=>) )?                       # behind what is linked: a@b.c<mailto:a@b.c>
-    | \s? \[ \s? {_SCHEME} [^\[\]]* \]                               # a@b.c [mailto:a@b.c]
+    | \s? \[ \s? {_SCHEME} [^\[\]]* \] (?! \s* \()                       # a@b.c [mailto:a@b.c]
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -66,7 +67,7 @@ _MARKS = re.compile(
     | (?<![^\s:\uff1a|]) (?:\w{0,5}>+[^\S\n]?)+                     # quotation marks, also where lines were joined
     | (?P<bar> \|+ )                                               # the same, or an edge of a cell
     | (?<!\w)\* | \*(?!\w)                                         # bold, in a text part made of HTML: *Label:*
-    | ^[^\S\n]*\#{1,6}[^\S\n]+                                     # headings likewise: ## Label:
+    | ^[^\S\n]*\#{1,6}(?=\s|\Z)                                    # headings likewise: ## Label:
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
@@ -202,7 +203,7 @@ def without_program_marks(text: str) -> str:
     Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
     for _ in range(_MOST_NESTED):
-        shorter = _LINKS.sub(lambda found: found["kept"] or found["linked"] or "", text)
+        shorter = _LINKS.sub(lambda found: found["kept"] or found["same"] or found["linked"] or "", text)
         if shorter == text:
             break
         text = shorter
