@@ -67,7 +67,7 @@ _MARKS = re.compile(
     | (?<![^\s:\uff1a|]) (?:\w{0,5}>+[^\S\n]?)+                     # quotation marks, also where lines were joined
     | (?P<bar> \|+ )                                               # the same, or an edge of a cell
     | (?<!\w)\* | \*(?!\w)                                         # bold, in a text part made of HTML: *Label:*
-    | ^[^\S\n]*\#{1,6}(?=\s|\Z)                                    # headings likewise: ## Label:
+    | (?:^|(?<=[>|])|(?<=[>|]\s))[^\S\n]*\#{1,6}(?=\s|\Z)          # headings likewise: ## Label:
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
