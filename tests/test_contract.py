@@ -350,10 +350,7 @@ _STRICT = [
     *[(Kind.COUNTRY, text, DE) for text in ("Germany (DE)",)],
     *[(Kind.FLAG, text, EN) for text in ("no", "Yes", "ja", "1", "", "yes yes", "true")],
     *[(Kind.PAIR, text, EN) for text in ("Size", "", "=", " = ", "a \\= b")],
-    *[
-        (Kind.TEXT, text, EN)
-        for text in ("", " ", "\u200b", "a \\ b", "\\", "\\x", "Status: x", "\\\\:\\:")
-    ],
+    *[(Kind.TEXT, text, EN) for text in ("", " ", "\u200b", "a \\ b", "\\", "\\x", "Status: x", "\\\\:\\:")],
     *[(Kind.LINES, text, EN) for text in ("", "/", "a /", "/ a", "Status: x", "a \\ / b")],
     *[(Kind.WORD, text, EN) for text in ("", "(the customer", "\\")],
     *[(Kind.INSTANT, text, EN) for text in ("2026-11-23", "2026-11-23 19:20:05", "2026-11-23T19:20:05Z", "", "now")],
