@@ -862,3 +862,24 @@ def test_a_damaged_attachment_alone_is_never_passed_over() -> None:
     result = judged(mail_of(text="please see attached\n", json=JSON[: len(JSON) - 40]))
     assert result.grade == "review" and result.order is None
     assert result.problems[0].field == "attachment"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("> see x <https://a.example>\n> City: y", "see x\nCity: y"),
+        ("> see x <https://a.example/b\n> c>\n> City: y", "see x\nCity: y"),
+        ("a@b.c<mailto:a@b.c<mailto:a@b.c>>, d", "a@b.c, d"),
+        ("<a@b.c <mailto:a@b.c> > d", "<a@b.c> d"),
+        ("a@b.c [mailto:a@b.c] d", "a@b.c d"),
+        ("[x](https://a.example/b) [https://a.example/(](https://a.example/()", "x https://a.example/("),
+        ("| Label:|value | *b*|c |", "\n Label:\nvalue \n b\nc \n"),
+        ("> > ## Label: v\nAB> w", " Label: v\nw"),
+        (
+            r"\> \| \* \<https://a.example> \[x](https:y) \## C:\\*x*",
+            r"\> \| \* \<https://a.example> \[x](https:y) \## C:\\x",
+        ),
+    ],
+)
+def test_what_programs_write_is_taken_away_and_what_is_guarded_stays(written: str, shown: str) -> None:
+    assert without_program_marks(written) == shown

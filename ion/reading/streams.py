@@ -50,13 +50,14 @@ _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
 
 # The scheme of an address, also where a line was broken inside it.
 _SCHEME = r"(?:[A-Za-z](?:[A-Za-z0-9+.]|-\s*){1,30}|h\s*t\s*t\s*p\s*s?|m\s*a\s*i\s*l\s*t\s*o|t\s*e\s*l)\s*:"
-_ADDRESS = rf"{_SCHEME}(?:[^<>]|\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s>]))*"  # a quoted line may go on in it
+# An address; a quoted line may go on in it with its last piece.
+_ADDRESS = rf"{_SCHEME}(?:\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s<>]+>)|[^<>])*"
 _LINKS = re.compile(
     rf"""
     (?P<kept> \\. )                                               # guarded: a value's own character
     | \[ (?P<same> [^\[\]]+ ) \] \s* \( (?P=same) \)                # [https://...](https://...)
     | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} [^()]* \)       # [x](https://...)
-    | \s? < \s? {_ADDRESS} > (?: \s (?=>) )?                       # behind what is linked: a@b.c<mailto:a@b.c>
+    | \s? < \s? {_ADDRESS} > (?: [^\S\n] (?=>) )?                     # behind what is linked: a@b.c<mailto:a@b.c>
     | \s? \[ \s? {_SCHEME} [^\[\]]* \] (?! \s* \()                       # a@b.c [mailto:a@b.c]
     """,
     re.VERBOSE | re.DOTALL,
