@@ -24,6 +24,7 @@ from ion.seal import Key, normal_seal, sealed_letters
 MAX_TRIES = 6000
 MAX_SEALED_BYTES = 40_000_000  # octets digested for one message: about a tenth of a second
 MAX_READINGS = 24  # of one place
+_FEW_BROKEN = (30, 100)  # values: up to so many, two joins of each are tried the other way, or one
 _MOST_DOUBTS = 12  # joins of one value that are tried both ways
 _MOST_ADDED = 12  # lines that somebody may have written behind a value
 _MARGIN = 3  # columns that a full line may be shorter than the longest: indents
@@ -136,8 +137,8 @@ class _Row:
     def doubtful(self) -> bool:
         return self.value is not None or bool(self.shown)
 
-    def plausible(self, manner: _Manner, width: int) -> list[_Reading]:
-        own = self.value.plausible(manner, width) if self.value else self.sure
+    def plausible(self, manner: _Manner, width: int, most_changes: int) -> list[_Reading]:
+        own = self.value.plausible(manner, width, most_changes) if self.value else self.sure
         return [*own, *(one for one in self.shown if one.value not in {known.value for known in own})]
 
 
@@ -166,9 +167,11 @@ def _by_manner(doubtful: Sequence[_Row]) -> Iterator[list[list[_Reading]]]:
     """
     widths = [row.value.widths for row in doubtful if row.value]
     width = max((later for later, _ in widths), default=0) or max((first for _, first in widths), default=0)
+    # The more values were broken, the less single ones can be tried: then only manners are.
+    most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
     seen: list[list[list[_Reading]]] = []
     for manner in _MANNERS:
-        readings = [row.plausible(manner, width) for row in doubtful]
+        readings = [row.plausible(manner, width, most_changes) for row in doubtful]
         if all(readings) and readings not in seen:
             seen.append(readings)
     for readings in seen:
@@ -199,8 +202,9 @@ class _Value:
         length = len(self._lines[number])
         return length >= width - _MARGIN or (number == 0 and length + self._indent >= width - _MARGIN)
 
-    def plausible(self, manner: _Manner, width: int) -> list[_Reading]:
-        """The readings in a manner of breaking lines at `width` columns, the likeliest first."""
+    def plausible(self, manner: _Manner, width: int, most_changes: int) -> list[_Reading]:
+        """The readings in a manner of breaking lines at `width` columns, the likeliest first; with up to
+        `most_changes` joins the other way."""
         lines = self._lines
         if manner.lost_blanks:
             lines = [line for line in (_LOST_BLANKS.sub("", line) for line in lines) if line] or [""]
@@ -212,12 +216,12 @@ class _Value:
             glued.append(manner.glues(left, right, full=self._full(number, width), word=word))
         key = (manner.lost_blanks, *glued)
         if key not in self._kept:
-            self._kept[key] = self._readings(lines, glued)
+            self._kept[key] = self._readings(lines, glued, most_changes)
         return self._kept[key]
 
-    def _readings(self, lines: Sequence[str], glued: Sequence[bool | None]) -> list[_Reading]:
+    def _readings(self, lines: Sequence[str], glued: Sequence[bool | None], most_changes: int) -> list[_Reading]:
         texts: dict[str, tuple[int, str]] = {}
-        for joined, changes, without in _joined(lines, glued, most_changes=2):
+        for joined, changes, without in _joined(lines, glued, most_changes=most_changes):
             texts.setdefault(joined, (changes, "lines were joined without a blank" if without else ""))
             for other, told in _mended(joined, self.place):
                 texts.setdefault(other, (changes + 1, told))
