@@ -199,7 +199,7 @@ def _read(octets: bytes) -> Item:
 
 
 @given(st.binary(max_size=3000) | st.text(alphabet="\\par{}ab \r\n", max_size=9000).map(str.encode))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_compressed_rtf_is_what_it_was(rtf: bytes) -> None:
     assert decompressed(compressed(rtf)) == rtf
     assert decompressed(compressed(rtf, stored=True)) == rtf
@@ -326,7 +326,7 @@ CONTAINERS = {"TNEF": tnef(NESTED), ".msg": msg(NESTED)}
 
 @pytest.mark.parametrize("kind", CONTAINERS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_cut_and_changed_octets_do_no_harm(kind: str, data: st.DataObject) -> None:
     octets = bytearray(CONTAINERS[kind])
     for _ in range(data.draw(st.integers(0, 8))):
@@ -370,7 +370,7 @@ RTF_TOKENS = [
 
 
 @given(st.lists(st.sampled_from(RTF_TOKENS), max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_rtf_is_read_without_harm(tokens: list[bytes]) -> None:
     kind, text = read_rtf(b"{\\rtf1" + b"".join(tokens))
     assert kind in ("html", "text")
