@@ -337,6 +337,7 @@ def test_cut_and_changed_octets_do_no_harm(kind: str, data: st.DataObject) -> No
     _harmless(bytes(octets[: data.draw(st.integers(0, len(octets)) | st.just(len(octets)))]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_every_place_of_a_directory_or_list_changed_does_no_harm(kind: str) -> None:
     chosen = random.Random(kind)
@@ -377,6 +378,7 @@ def test_any_rtf_is_read_without_harm(tokens: list[bytes]) -> None:
     text.encode()  # no half of a pair is left
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unit", [b"{}", b"{", b"}", b"\\b", b"\\u8?", b"\\~", b"\\f1\\'e4", b"a\n", b"\\*", b"\\bin1 x"]
 )

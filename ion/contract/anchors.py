@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 COLONS = ":\uff1a"
 _COLON = re.compile(f"[{COLONS}]")
 _NUMBER = "#"
+_MOST_GUESSES = 100_000
 _MOST_DIGITS = 6
 _DIGITS = "0123456789"
 LOST_LETTERS = "?\ufffd"
@@ -53,12 +54,12 @@ class AnchorFinder(Generic[Meaning]):
         `glued`; a backslash (see `forms.guard`) always does. What a charset lost (`?`) may have been any letter that
         is not ASCII.
         """
-        floor = start
+        floor, guesses = start, [_MOST_GUESSES]
         for colon in _COLON.finditer(text, start, len(text) if end is None else end):
             behind = colon.start()
             while behind > floor and text[behind - 1].isspace():
                 behind -= 1
-            found = _Walk(text, floor, glued).longest(self._tree, behind)
+            found = _Walk(text, floor, glued, guesses).longest(self._tree, behind)
             if found is not None:
                 yield Found(found[0], colon.end(), found[1])
                 floor = colon.end()
@@ -66,11 +67,13 @@ class AnchorFinder(Generic[Meaning]):
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """One walk through the tree, backwards through `text` and no further than `floor`."""
+    """One walk through the tree, backwards through `text` and no further than `floor`. `guesses`: how many letters may
+    still be put in place of lost ones, in the whole text."""
 
     text: str
     floor: int
     glued: bool
+    guesses: list[int]
 
     def longest(self, node: dict[str, Any], place: int) -> tuple[int, Any] | None:
         """The longest anchor whose last unread character stands before `place`: its start and meaning."""
@@ -102,6 +105,9 @@ class _Walk:
         """The longest anchor where the next character stands for something else than itself."""
         text, character = self.text, self.text[place - 1]
         if character in LOST_LETTERS:
+            if self.guesses[0] <= 0:
+                return None
+            self.guesses[0] -= sum(letter > "~" for letter in node)
             ways = [self.longest(inner, place - 1) for letter, inner in node.items() if letter > "~"]
             return min((way for way in ways if way), default=None, key=lambda way: way[0])
         if character in _DIGITS:

@@ -43,7 +43,7 @@ _PROGRAM_MARKS = re.compile(
     | (?=\|)                                         # | quoted, or between cells
     | (?<!\w) (?=\*) | (?=\* (?!\w))                 # *bold*
     | (?<!\S) (?=\#{1,6} (?:\s | \Z))                # ## heading
-    | (?= [<\[] \s? [A-Za-z][A-Za-z0-9+.-]*:)         # <https://...>, [mailto:...]
+    | (?= [<\[] \s? [A-Za-z][A-Za-z0-9+.\s-]{0,40}:)  # <https://...>, [mailto:...]
     | (?= \[ [^\[\]]* \] \s* \()                       # [text](https://...)
     """,
     re.VERBOSE,

@@ -15,14 +15,13 @@ from typing import NamedTuple
 from lxml import etree
 
 from ion.contract import SECTIONS, Language, language, languages
-from ion.contract.anchors import LOST_LETTERS
+from ion.contract.anchors import COLONS, LOST_LETTERS
 from ion.contract.languages import ALTERNATE_HEADINGS, SEAL_LABEL, TITLE_ONLY_HEADINGS
-from ion.order import INVISIBLE
 from ion.reading.proof import Proved
-from ion.reading.streams import UNSEEN, hides_something, html_root
-from ion.seal import normal_seal
+from ion.reading.streams import UNSEEN, hides_something, html_root, visible
 
 _MORE_STEPS = 3000
+_LETTERS_A_MARK = 2  # a mark mostly stands for one letter, at times for one and its combining mark
 _HARDLY_READABLE = 0.03  # of all characters lost
 _NUMBERS = re.compile(r"[0-9](?:[0-9.,:/-]*[0-9])?")
 _LOST_WITH_DIGIT = re.compile(r"[?\ufffd][0-9]?")
@@ -35,13 +34,18 @@ def agreeing_language(stream: str, proved: Proved) -> Language | None:
 
 
 def garbled_language(stream: str, proved: Proved) -> Language | None:
-    """The same where a charset lost letters: all of ASCII must agree, other letters may be gone or have become `?`.
+    """The same where a charset lost letters: all of ASCII must agree, other letters may have become `?`.
 
-    A letter that is not in the proved notification at all is no loss but a change: then None.
+    A letter more than the proved notification has is no loss but a change, and so are more letters missing than marks
+    stand for: then None.
     """
     for manner in (_ASCII, _ASCII_OF_GB):
         for known in _agreeing(manner.bare(stream), proved, manner):
-            if _letters(stream, known, proved) <= _letters_shown(known, proved):
+            shown, lost = _letters(stream, known, proved)
+            texts = [text for block in _pieces(known, proved, _WHOLE) for text in (block.heading, *block.fields)]
+            expected = _beyond_ascii(texts)
+            foreign = shown - expected - _beyond_ascii(_texts(known.tag, _WHOLE).prose)
+            if not foreign and (expected - shown).total() <= _LETTERS_A_MARK * lost:
                 return known
     return None
 
@@ -65,16 +69,16 @@ def hardly_readable_language(text: str, proved: Proved) -> Language | None:
     return None
 
 
-def _letters(stream: str, known: Language, proved: Proved) -> set[str]:
-    """The letters beyond ASCII that stand between the title and the seal, without what was lost."""
+def _letters(stream: str, known: Language, proved: Proved) -> tuple[Counter[str], int]:
+    """The letters beyond ASCII that stand between the title and the seal, and how many marks for lost ones."""
     start = stream.find(_texts(known.tag, _ASCII).title[-_ENDING:])
     region = stream[start : stream.rfind(proved.claim.seal or "")]
-    return {letter for letter in region if letter > "~"} - set(LOST_LETTERS)
+    lost = sum(region.count(mark) for mark in LOST_LETTERS)
+    return Counter(letter for letter in region if letter > "~" and letter not in LOST_LETTERS), lost
 
 
-def _letters_shown(known: Language, proved: Proved) -> set[str]:
-    texts = [text for block in _pieces(known, proved, _WHOLE) for text in (block.heading, *block.fields)]
-    return set("".join((*texts, *_texts(known.tag, _WHOLE).prose)))
+def _beyond_ascii(texts: Iterable[str]) -> Counter[str]:
+    return Counter(letter for text in texts for letter in text if letter > "~")
 
 
 class _Block(NamedTuple):
@@ -113,27 +117,34 @@ _ASCII_OF_GB = _Manner("visible ASCII beside GB 18030", re.compile(r"(?:[?\ufffd
 
 
 def _agreeing(stream: str, proved: Proved, manner: _Manner) -> Iterator[Language]:
+    seal = manner.bare(proved.claim.seal or "")
+    if not seal or seal not in stream:
+        return
     ends = [found.end() for found in _title_ends().finditer(stream)]
-    for known in languages() if ends else ():
-        title = _texts(known.tag, manner).title
-        titled = [end for end in ends if stream.endswith(title, 0, end)]
-        if len(titled) == 1:
-            end = _paved(stream, titled[0] - len(title), known, proved, manner)
-            seal = stream[end : end + 24] if end is not None else ""
-            if normal_seal(seal) == normal_seal(proved.claim.seal or "-"):
-                yield known
+    titled = [
+        (known, end)
+        for known in languages()
+        for end in ends
+        if stream.endswith(_texts(known.tag, manner).title[:-1], 0, end - 1)
+    ]
+    if len({end for _, end in titled}) != 1:
+        return  # another notification stands in it too, which must be read
+    for known, end in titled:
+        start = end - len(_texts(known.tag, manner).title)
+        seal_at = _paved(stream, start, known, proved, manner)
+        if seal_at is not None and stream.startswith(seal, seal_at):
+            yield known
 
 
 @cache
 def _title_ends() -> re.Pattern[str]:
     """Finds places where a title may end; few, so that not every title is looked for everywhere."""
-    return re.compile(
-        "|".join(sorted({re.escape(_texts(known.tag, _WHOLE).title[-_ENDING:]) for known in languages()}))
-    )
+    endings = {re.escape(_texts(known.tag, _WHOLE).title[-_ENDING:-1]) for known in languages()}
+    return re.compile(f"(?:{'|'.join(sorted(endings))})[{COLONS}]")
 
 
 def text_without_blanks(text: str) -> str:
-    return "".join(INVISIBLE.sub("", text).split())
+    return "".join(visible(text).split())
 
 
 def html_without_blanks(html: str) -> str | None:
@@ -142,7 +153,7 @@ def html_without_blanks(html: str) -> str | None:
     if root is None or hides_something(root):
         return None
     etree.strip_elements(root, *UNSEEN, with_tail=False)
-    return "".join(INVISIBLE.sub("", "".join(map(str, root.itertext()))).split())
+    return "".join(visible("".join(map(str, root.itertext()))).split())
 
 
 def _paved(stream: str, place: int, shown: Language, proved: Proved, manner: _Manner) -> int | None:

@@ -165,7 +165,7 @@ def decoded(octets: bytes, *named: str | None, html: bool = False) -> str:
         text = strictly(octets, candidate)
         if text is not None and not (candidate in _WIDER and _CONTROLS.search(text)):
             return text
-    return octets.decode(known[0] if known else own or "cp1252", "replace")
+    return _SURROGATES.sub("\ufffd", octets.decode(known[0] if known else own or "cp1252", "replace"))
 
 
 def strictly(octets: bytes, name: str) -> str | None:

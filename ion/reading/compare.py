@@ -6,13 +6,17 @@ between two blocks is a note.
 """
 
 import re
+from collections import Counter
 
 from ion.contract import Entry
+from ion.contract.anchors import LOST_LETTERS
 from ion.reading.claims import Claim, Place, place_name
 from ion.reading.links import without_gateways
 from ion.reading.proof import Problem, Proved, miscounted
 from ion.reading.streams import essence, without_addresses
 from ion.seal import normal_seal
+
+_LOST_BLANKS = 6  # marks that may stand for blanks around a value
 
 
 def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) -> list[Problem]:
@@ -47,6 +51,10 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
         if located is None or "".join(located.split()) != "".join(printed.split()):
             problem = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
             problems += [problem] if problem else []
+    problems += [
+        Problem("note", None, f"the {claim.carrier} part holds a text behind a heading that is no part of it: {text!r}")
+        for text in _foreign_texts(claim)
+    ]
     if claim.seal and normal_seal(claim.seal) != normal_seal(proved.claim.seal or ""):
         problems.append(Problem("contradiction", "proof.seal", f"the {claim.carrier} part shows another seal"))
     return problems
@@ -58,7 +66,7 @@ def _difference(
     """What is to be said of one value that is not printed letter by letter as it should be."""
     name, part = place_name(place), f"the {claim.carrier} part"
     if located is None or not essence(located):
-        code = "contradiction" if _foreign_text(claim) else "damage"
+        code = "contradiction" if _foreign_texts(claim) else "damage"
         return Problem(code, name, f"{part} has lost it")
     if _same(located, printed):
         return None
@@ -103,27 +111,28 @@ def _disagreement(first: Claim, value: str, other: Claim, entry: Entry) -> Probl
     return Problem("contradiction", entry.name, message)
 
 
-def _foreign_text(claim: Claim) -> bool:
-    """True where text stands behind headings that is no phrase of the catalogue.
+def _foreign_texts(claim: Claim) -> list[str]:
+    """The texts behind headings that are no phrases of the catalogue.
 
     A merchant's template may say something there. But where a field is lost as well, it may be that field's value
     behind a label that somebody changed.
     """
     assert claim.language is not None
     phrases = sorted((essence(phrase) for phrase in claim.language.mail.values()), key=len, reverse=True)
+    found = []
     for text in claim.unread:
         rest = essence(text)
         for phrase in phrases:
             rest = rest.replace(phrase, "")
         if rest:
-            return True
-    return False
+            found.append(" ".join(text.split())[:300])
+    return found
 
 
 def _same(located: str, printed: str) -> bool:
     """True for two texts a person reads as one: but for blanks, the marks and the links that clients add, and for
     addresses that gateways rewrote."""
-    true = essence(printed)
+    true = essence(printed)  # an override that turns characters around is part of what a person sees
     return true in (essence(located), essence(without_addresses(located))) or true == essence(
         without_gateways("".join(located.split()))
     )
@@ -132,10 +141,13 @@ def _same(located: str, printed: str) -> bool:
 def _added_lines(located: str, printed: str) -> str | None:
     """The lines that stand behind a value printed whole; None where it is not, or there are none."""
     lines = located.split("\n")
-    true = essence(printed)
-    for kept in range(len(lines) - 1, 0, -1):
-        if essence("\n".join(lines[:kept])) == true:
-            return " ".join("\n".join(lines[kept:]).split())
+    true, seen = essence(printed), ""
+    for kept, line in enumerate(lines[:-1], 1):
+        seen += essence(line)
+        if seen == true:
+            return " ".join(" ".join(lines[kept:]).split())[:300] or None
+        if len(seen) > len(true):
+            return None
     return None
 
 
@@ -150,14 +162,21 @@ def _mangled(located: str, printed: str, *, last: bool, agreeing_html: bool) -> 
     seen, true = essence(located), essence(printed)
     if last and (true.startswith(seen) or re.match(r"\s+".join(map(re.escape, printed.split())) + r"\s", located)):
         return True
-    marks = "".join(mark for mark in "?\ufffd" if mark in seen and mark not in true)
-    if marks:
-        pieces = re.split(f"([{marks}]+)", seen)
-        pattern = "".join(
-            f"[^\\x00-\\x7f]{{0,{4 * len(piece)}}}" if place % 2 else re.escape(piece)
-            for place, piece in enumerate(pieces)
-        )
-        if re.fullmatch(pattern, true):
-            return True
+    if any(mark in seen and mark not in true for mark in LOST_LETTERS) and _lost_letters(seen, true):
+        return True
     marks_lost = "".join(f"{re.escape(char)}?" if char in ".," else re.escape(char) for char in true)
     return agreeing_html and re.fullmatch(marks_lost, seen) is not None
+
+
+def _lost_letters(seen: str, true: str) -> bool:
+    """True where `seen` is `true` with letters beyond ASCII lost: each a mark, or a mark for each of its octets."""
+    marks = sum(seen.count(mark) for mark in LOST_LETTERS)
+    kept = "".join(letter for letter in seen if letter not in LOST_LETTERS)
+    letters, left = (
+        Counter(letter for letter in true if letter > "~"),
+        Counter(letter for letter in kept if letter > "~"),
+    )
+    missing = (letters - left).total()
+    ascii_alike = [letter for letter in kept if letter <= "~"] == [letter for letter in true if letter <= "~"]
+    # A wide blank that a charset lost is a mark too, and no part of the value.
+    return ascii_alike and left <= letters and missing <= marks and marks <= 4 * missing + _LOST_BLANKS

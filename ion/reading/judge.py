@@ -83,10 +83,11 @@ class _Reader:
         """The claims of one body, in the form of its text that agrees best with the seal."""
         if body.kind == "json" or body.text.lstrip().startswith("{"):
             attached = attached_claim(body)
-            if attached:
+            if attached and (attached.stated or body.kind == "json"):
                 self._settled(attached)
-            if attached or body.kind == "json":
-                return [attached] if attached else []
+                return [attached]
+            if body.kind == "json":
+                return []
         agreeing = self._agreeing(body)
         if agreeing:
             return [agreeing]
@@ -104,8 +105,11 @@ class _Reader:
                 best, most = claims, settled
             if not claims and not any(mark in body.text for mark in _MARKS):
                 break
-        if most <= 0 and self._contradicts(best) and (garbled := self._garbled(body)):
-            return [garbled]
+        if most <= 0 and self._contradicts(best):
+            fewest = min((len(known.entries) for known in self._proved.values()), default=0)
+            labelled = any(2 * len(claim.located) > fewest for claim in best)
+            garbled = self._garbled(body, labelled=labelled)
+            return [garbled] if garbled else best
         return best
 
     def _agreeing(self, body: Body) -> Claim | None:
@@ -123,17 +127,21 @@ class _Reader:
             for claim, proved in zip(claims, known, strict=True)
         )
 
-    def _garbled(self, body: Body) -> Claim | None:
-        """The claim of a body that shows what was proved, but for letters that a charset lost."""
+    def _garbled(self, body: Body, *, labelled: bool) -> Claim | None:
+        """The claim of a body that shows what was proved, but for letters that a charset lost.
+
+        `labelled`: most of its labels can be read, so that it can be compared field by field.
+        """
         if not self._proved or not any(mark in body.text for mark in LOST_LETTERS):
             return None
         text = next(forms(body.kind, body.text)).text
         claim = self._claim(body, text_without_blanks(text), garbled_language)
-        claim = claim or self._claim(body, text, hardly_readable_language)
+        if claim is None and not labelled:
+            claim = self._claim(body, text, hardly_readable_language)
         return replace(claim, garbled=True) if claim else None
 
     def _claim(self, body: Body, stream: str, agreeing: Callable[[str, Proved], Language | None]) -> Claim | None:
-        for proved in self._proved.values():
+        for proved in tuple(self._proved.values())[:_MOST_COMPARED]:
             language = agreeing(stream, proved)
             if language:
                 stated = (proved.notification, proved.order)
@@ -171,6 +179,7 @@ class _Reader:
         return None
 
 
+_MOST_COMPARED = 20  # proved notifications that a body is paved with; any number is compared field by field
 # What the title of a notification holds in every language: a body without it is not read a second time.
 _MARKS = ("ION", "Order Notification")
 
@@ -222,6 +231,8 @@ def _held_against(claims: list[Claim], proved: Proved) -> Judged:
             continue
         if found[id(claim)] and claim.carrier == "text" and agreeing_html:
             found[id(claim)] = differences(claim, proved, agreeing_html=True)
+        if claim.repair and not claim.agrees:
+            problems.append(Problem("repair", None, f"the {claim.carrier} part: {claim.repair}"))
         problems += found[id(claim)]
     grade: Grade = "review" if any(problem.code == "contradiction" for problem in problems) else "sealed"
     language = next((claim.language.tag for claim in claims if claim.language), None)

@@ -54,37 +54,41 @@ def _sophos(found: re.Match[str]) -> str:
 # Secure Email; Sophos.
 _GATEWAYS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
-        r"https?://[\w.-]+\.safelinks\.protection\.outlook\.\w+/(?:\w+\.html)?\?url=(?P<url>[^&<>\"]{1,8000})&(?:amp;)?"
-        r"data=[^<>\"]{0,2000}?reserved=0",
+        r"https?://[\w.-]+\.safelinks\.protection\.outlook\.\w+/(?:\w+\.html)?\?url=(?P<url>[^&<>\"]{1,2000})&(?:amp;)?"
+        r"data=(?:[^<>\"\s]|\s{1,3}(?=[^<>\"\s]*[%|=&])){0,1500}?reserved=0",
         _percent,
     ),
     (
-        r"https?://urldefense(?:\.proofpoint)?\.\w+/v3/__(?P<url>[^<>\"]{1,8000}?)__;(?P<code>[A-Za-z0-9_=\s-]*?)!!?"
+        r"https?://urldefense(?:\.proofpoint)?\.\w+/v3/__(?P<url>[^<>\"]{1,2000}?)__;(?P<code>[A-Za-z0-9_=\s-]*?)!!?"
         r"[^<>\"$]{0,300}\$",
         _proofpoint_3,
     ),
-    (r"https?://urldefense\.proofpoint\.com/v2/url\?u=(?P<url>[^&<>\"]{1,8000})&[^\s<>\"]*", _proofpoint_2),
-    (r"https?://urldefense\.proofpoint\.com/v1/url\?u=(?P<url>[^&<>\"]{1,8000})&[^\s<>\"]*", _percent),
-    (r"https?://linkprotect\.cudasvc\.com/url\?a=(?P<url>[^&<>\"]{1,8000})&[^\s<>\"]*", _percent),
-    (r"https?://protect\d*\.fireeye\.com/[^\s<>\"]*?[?&]u=(?P<url>[^&<>\"\s]{1,8000})", _percent),
+    (r"https?://urldefense\.proofpoint\.com/v2/url\?u=(?P<url>[^&<>\"]{1,2000})&[^\s<>\"]*", _proofpoint_2),
+    (r"https?://urldefense\.proofpoint\.com/v1/url\?u=(?P<url>[^&<>\"]{1,2000})&[^\s<>\"]*", _percent),
+    (r"https?://linkprotect\.cudasvc\.com/url\?a=(?P<url>[^&<>\"]{1,2000})&[^\s<>\"]*", _percent),
+    (r"https?://protect\d*\.fireeye\.com/[^\s<>\"]*?[?&]u=(?P<url>[^&<>\"\s]{1,2000})", _percent),
     (
-        r"https?://[\w.-]*ctp\.trendmicro\.com(?::\d+)?/wis/clicktime/v1/query\?url=(?P<url>[^&\s]{1,8000})&[^\s<>\"]*",
+        r"https?://[\w.-]*ctp\.trendmicro\.com(?::\d+)?/wis/clicktime/v1/query\?url=(?P<url>[^&\s]{1,2000})&[^\s<>\"]*",
         _percent,
     ),
-    (r"https?://secure-web\.cisco\.com/[\w-]+/(?P<url>https?%3A%2F%2F[^\s<>\"]{1,8000})", _percent),
-    (r"https?://[\w.-]+\.protection\.sophos\.com/?\?d=[^&\s]+&u=(?P<url>[\w+/=%-]{1,8000})&[^\s<>\"]*", _sophos),
+    (r"https?://secure-web\.cisco\.com/[\w-]+/(?P<url>https?%3A%2F%2F[^\s<>\"]{1,2000})", _percent),
+    (r"https?://[\w.-]+\.protection\.sophos\.com/?\?d=[^&\s]+&u=(?P<url>[\w+/=%-]{1,2000})&[^\s<>\"]*", _sophos),
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), undo) for pattern, undo in _GATEWAYS)
 _MOST_GATEWAYS = 4
+_MOST_LINKS = 2000  # in one text; one with more is left alone
 _HINT = re.compile(r"safelinks|urldefense|cudasvc|fireeye|trendmicro|secure-web\.cisco|sophos", re.IGNORECASE)
 
 
 def without_gateways(text: str) -> str:
     """`text` with every rewritten address as it was, also after several gateways; one that cannot be decoded stays."""
     for _ in range(_MOST_GATEWAYS):
-        if not _HINT.search(text):
+        if not 0 < len(_HINT.findall(text)) <= _MOST_LINKS:
             break
-        text = _without_outermost(text)
+        shorter = _without_outermost(text)
+        if shorter == text:
+            break
+        text = shorter
     return text
 
 

@@ -15,12 +15,14 @@ from itertools import combinations, pairwise, product, repeat
 from typing import Literal
 
 from ion.contract import FIELDS, SECTIONS, Kind, Unreadable, canonical_line, in_contract_order
-from ion.contract.anchors import is_ideographic
+from ion.contract.anchors import LOST_LETTERS, is_ideographic
+from ion.order import MAX_TEXT
 from ion.reading.claims import Claim, Place, entry_at, place_name, read_text
 from ion.reading.links import without_gateways
 from ion.reading.proof import Problem, Proved, build, miscounted
 from ion.seal import Key, normal_seal, sealed_letters
 
+MAX_CLAIMS = 60  # of one message, in all the forms they were read in
 MAX_TRIES = 6000
 MAX_SEALED_BYTES = 40_000_000  # octets digested for one message: about a tenth of a second
 MAX_READINGS = 24  # of one place
@@ -31,8 +33,8 @@ _MARGIN = 3  # columns that a full line may be shorter than the longest: indents
 _LONG_WORD = 50  # characters: together they may be a word too long for a line
 # What makes a text have more than one plausible reading.
 _DOUBTFUL = re.compile(r"[\n?\ufffd]|(?<!\S)/(?=\S)|(?<=\S)/(?!\S)|https?://")
-_LOST_BLANKS = re.compile(r"(\s*[?\ufffd])+\Z|\A([?\ufffd]\s*)+")
-_TIGHT_BREAK = re.compile(r"\s*(?:(?<!\S)/(?=\S)|(?<=\S)/(?!\S))\s*")
+_TIGHT_BREAK = re.compile(r"(?<!\S)/(?=\S)|(?<=\S)/(?!\S)")
+_LOST_AND_BLANKS = f"{LOST_LETTERS} \t\r\u00a0\u202f\u3000"
 _BREAK_BEFORE = "/?&=#"  # in the address of a page
 _BREAK_BEHIND = "-\u2010\u2013\u2014/?&=%#_+~"
 
@@ -81,6 +83,7 @@ _MANNERS = tuple(_Manner(*chosen) for chosen in product((False, True), (True, Fa
 class Budget:
     """What the repairs of one message may still cost."""
 
+    claims: int = MAX_CLAIMS
     tries: int = MAX_TRIES
     octets: int = MAX_SEALED_BYTES
 
@@ -97,6 +100,9 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     `others`: claims of the same notification from other carriers, which may show what this one lost.
     """
     if not claim.seal or claim.language is None or claim.twice or claim.stated:
+        return None
+    budget.claims -= 1
+    if budget.claims < 0:
         return None
     rows = _rows(claim, others)
     doubtful = [row for row in rows if row.doubtful]
@@ -155,7 +161,8 @@ def _rows(claim: Claim, others: Sequence[Claim]) -> list[_Row]:
         place = (entry.code, entry.index)
         text, plain = claim.located.get(place), claim.read.get(place)
         sure = [_Reading(plain, 0)] if isinstance(plain, str) else []
-        doubted = _Value(claim, place, text) if text is not None and _DOUBTFUL.search(text) else None
+        broken = text is not None and len(text) <= MAX_TEXT and _DOUBTFUL.search(text)
+        doubted = _Value(claim, place, text or "") if broken else None
         rows.append(_Row(place, sure, doubted, shown.get(place, []), sure))
     return rows
 
@@ -207,7 +214,7 @@ class _Value:
         `most_changes` joins the other way."""
         lines = self._lines
         if manner.lost_blanks:
-            lines = [line for line in (_LOST_BLANKS.sub("", line) for line in lines) if line] or [""]
+            lines = [bare for bare in (line.strip(_LOST_AND_BLANKS) for line in lines) if bare] or [""]
         glued: list[bool | None] = []
         word = 0
         for number, (left, right) in enumerate(pairwise(lines)):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
+from bs4.builder import ParserRejectedMarkup
 from bs4.element import NavigableString, PreformattedString, Tag
 from lxml import etree
 
@@ -32,11 +33,15 @@ _INLINE = frozenset(
     " sub sup time tt u var wbr st1:date st1:place st1:city".split()
 )
 UNSEEN = frozenset("head title style script noscript template meta link object iframe svg math".split())
+_STRUCK_OUT = "~"
+_STRUCK = frozenset("s del strike".split())
+_STRUCK_STYLE = re.compile(r"line-through", re.IGNORECASE)
 _HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|mso-hide\s*:\s*all", re.IGNORECASE
+    r"opacity\s*:\s*0(?![.\d])|display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|mso-hide\s*:\s*all",
+    re.IGNORECASE,
 )
 # The second parser takes time with the square of what hostile markup leaves open.
-_TOLERANT_LENGTH = 120_000
+_TOLERANT_LENGTH = 40_000
 _STUFFED = re.compile(r"^- -", re.MULTILINE)  # RFC 934: a line that begins with a dash gets another
 # A gateway puts a document of its own in front, a client closes its own too early: what follows is shown all the same.
 _DOCUMENT_END = re.compile(r"</(?:html|body)\s*>", re.IGNORECASE)
@@ -48,8 +53,11 @@ _BLANKS_OF_A_LINE = re.compile(r"[^\S\n]+")
 _JOINERS = re.compile("[\u200c\u200d]")
 _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
 
-# The scheme of an address, also where a line was broken inside it.
-_SCHEME = r"(?:[A-Za-z](?:[A-Za-z0-9+.]|-\s*){1,30}|h\s*t\s*t\s*p\s*s?|m\s*a\s*i\s*l\s*t\s*o|t\s*e\s*l)\s*:"
+# The schemes that programs write; a line may be broken inside them, or behind their hyphens.
+_SCHEME = (
+    r"(?:h\s{0,2}t\s{0,2}t\s{0,2}p\s{0,2}s?|m\s{0,2}a\s{0,2}i\s{0,2}l\s{0,2}t\s{0,2}o|t\s{0,2}e\s{0,2}l|ftp|sms|sip|callto"
+    r"|skype|geo|maps|webcal|cid|file|x-\s{0,2}apple-\s{0,2}[a-z-]{1,20}\s{0,2}[a-z-]{0,20})\s{0,2}:"
+)
 # An address; a quoted line may go on in it with its last piece.
 _ADDRESS = rf"{_SCHEME}(?:\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s<>]+>)|[^<>])*"
 _LINKS = re.compile(
@@ -60,19 +68,19 @@ _LINKS = re.compile(
     | \s? < \s? {_ADDRESS} > (?: [^\S\n] (?=>) )?                     # behind what is linked: a@b.c<mailto:a@b.c>
     | \s? \[ \s? {_SCHEME} [^\[\]]* \] (?! \s* \()                       # a@b.c [mailto:a@b.c]
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _MARKS = re.compile(
     r"""
     (?P<kept> \\. )                                               # guarded: a value's own character
-    | (?<![^\s:\uff1a|]) (?:\w{0,5}>+[^\S\n]?)+                     # quotation marks, also where lines were joined
+    | (?<![^\s:\uff1a]) (?:\w{0,5}>+[^\S\n]?)+                     # quotation marks, also where lines were joined
     | (?P<bar> \|+ )                                               # the same, or an edge of a cell
     | (?<!\w)\* | \*(?!\w)                                         # bold, in a text part made of HTML: *Label:*
-    | (?:^|(?<=[>|])|(?<=[>|]\s))[^\S\n]*\#{1,6}(?=\s|\Z)          # headings likewise: ## Label:
     """,
-    re.VERBOSE | re.DOTALL | re.MULTILINE,
+    re.VERBOSE | re.DOTALL,
 )
-_ADDRESS_BEHIND = re.compile(r"\s?<\s?[A-Za-z][A-Za-z0-9+.-]{1,30}:[^<>]*>")
+_HEADING_MARKS = re.compile(r"^[^\S\n]*#{1,6}(?=\s|\Z)", re.MULTILINE)  # headings likewise: ## Label:
+_ADDRESS_BEHIND = re.compile(rf"\s?<\s?{_SCHEME}[^<>]*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Form:
 
 def forms(kind: str, text: str) -> Iterator[Form]:
     """The plausible forms of a body's visible text, likeliest first, without repeats."""
-    plain = flatten(text) if kind == "html" else INVISIBLE.sub("", text)
+    plain = flatten(text) if kind == "html" else visible(text)
     seen: set[tuple[str, bool]] = set()
     for form in _forms(kind, text, plain):
         if (form.text, form.glued) not in seen:
@@ -101,7 +109,8 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     unlinked = without_gateways(plain)
     if unlinked != plain:
         yield Form(without_program_marks(unlinked), "addresses that a gateway rewrote were put back")
-    yield Form(without_program_marks(_quoted_lines(plain)), "lines without quotation marks were left out")
+    quoted, note = _quoted_lines(plain)
+    yield Form(without_program_marks(quoted), f"a text between the quoted lines is no part of it: {note[:300]!r}")
     if _STUFFED.search(plain):
         yield Form(without_program_marks(_STUFFED.sub("-", plain)), "dashes doubled at line starts were removed")
     listed = set(_LISTED_LINK.findall(ordinary))
@@ -125,7 +134,7 @@ def flatten(html: str) -> str:
     Hidden elements are left out: what nobody sees never decides.
     """
     root = html_root(html)
-    return "" if root is None else INVISIBLE.sub("", "".join(_pieces(root)))
+    return "" if root is None else visible("".join(_pieces(root)))
 
 
 def html_root(html: str) -> etree._Element | None:
@@ -138,9 +147,10 @@ def html_root(html: str) -> etree._Element | None:
 
 
 def hides_something(root: etree._Element) -> bool:
-    """True where an element of the page is hidden from the reader's eye."""
-    styles = cast("list[str]", root.xpath("//@style"))
-    return bool(root.xpath("boolean(//@hidden)")) or _HIDDEN.search("\n".join(styles)) is not None
+    """True where an element of the page is hidden from the reader's eye, or struck out."""
+    styles = "\n".join(cast("list[str]", root.xpath("//@style")))
+    marked = bool(root.xpath("boolean(//@hidden | //s | //del | //strike)"))
+    return marked or _HIDDEN.search(styles) is not None or _STRUCK_STYLE.search(styles) is not None
 
 
 def _pieces(root: etree._Element) -> Iterator[str]:
@@ -151,6 +161,8 @@ def _pieces(root: etree._Element) -> Iterator[str]:
         if not isinstance(name, str):
             continue
         breaks = name not in _INLINE
+        if _is_struck(name, element.get("style")):
+            yield _STRUCK_OUT  # a person sees that it does not count: so it is not what was printed
         if event == "end":
             if breaks:
                 yield "\n"
@@ -168,6 +180,10 @@ def _pieces(root: etree._Element) -> Iterator[str]:
             yield _blanks(element.text, preformatted)
 
 
+def _is_struck(name: str, style: object) -> bool:
+    return name in _STRUCK or _STRUCK_STYLE.search(str(style or "")) is not None
+
+
 def _blanks(text: str, preformatted: int) -> str:
     return (_BLANKS_OF_A_LINE if preformatted else _BLANKS).sub(" ", text)
 
@@ -180,13 +196,20 @@ def flatten_tolerantly(html: str) -> str:
     """The same by another parser, for markup so broken that two programs see two things in it."""
     pieces: list[str] = []
     # (node, leaving): an explicit stack, because hostile HTML nests deeper than Python recurses.
-    stack: list[tuple[object, bool]] = [(BeautifulSoup(html, "html.parser"), False)]
+    try:
+        soup = BeautifulSoup(html, "html.parser")
+    except ParserRejectedMarkup:
+        return ""
+    stack: list[tuple[object, bool]] = [(soup, False)]
     while stack:
         node, leaving = stack.pop()
         if isinstance(node, Tag):
             if leaving:
-                pieces.append("\n")
+                pieces.append(_STRUCK_OUT if _is_struck(node.name, node.get("style")) else "\n")
                 continue
+            if _is_struck(node.name, node.get("style")):
+                pieces.append(_STRUCK_OUT)
+                stack.append((node, True))
             if node.name in UNSEEN or _is_hidden({name: str(value) for name, value in node.attrs.items()}):
                 continue
             if node.name not in _INLINE:
@@ -195,7 +218,7 @@ def flatten_tolerantly(html: str) -> str:
             stack.extend((child, False) for child in reversed(node.contents))
         elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
             pieces.append(_BLANKS.sub(" ", str(node)))
-    return INVISIBLE.sub("", "".join(pieces))
+    return visible("".join(pieces))
 
 
 def without_program_marks(text: str) -> str:
@@ -208,7 +231,7 @@ def without_program_marks(text: str) -> str:
         if shorter == text:
             break
         text = shorter
-    return _MARKS.sub(lambda found: found["kept"] or ("\n" if found["bar"] else ""), text)
+    return _HEADING_MARKS.sub("", _MARKS.sub(lambda found: found["kept"] or ("\n" if found["bar"] else ""), text))
 
 
 def _rightly_decoded(line: str) -> str:
@@ -221,14 +244,19 @@ def _rightly_decoded(line: str) -> str:
     return line
 
 
-def _quoted_lines(text: str) -> str:
-    """The lines quoted as deep as most are: what somebody wrote between them, unquoted, is left out."""
+def _quoted_lines(text: str) -> tuple[str, str]:
+    """The lines quoted as deep as most are, and what somebody wrote between them, unquoted, which is left out.
+
+    A line with a digit or a colon is no mere note: where one stands between them, nothing is left out.
+    """
     lines = [line for line in text.split("\n") if line.strip()]
     depths = [_QUOTE.match(line)[1].count(">") + _QUOTE.match(line)[1].count("|") for line in lines]  # type: ignore[index]
     usual = Counter(depths).most_common(1)[0][0] if depths else 0
-    if usual == 0:
-        return text
-    return "\n".join(line for line, depth in zip(lines, depths, strict=True) if depth >= usual)
+    deep = [number for number, depth in enumerate(depths) if depth >= usual]
+    left_out = [lines[number] for number in range(deep[0], deep[-1]) if depths[number] < usual] if usual else []
+    if not usual or not left_out or any(re.search(r"[\d:\uff1a]", line) for line in left_out):
+        return text, ""
+    return "\n".join(lines[number] for number in deep), " ".join(" ".join(left_out).split())
 
 
 def without_addresses(text: str) -> str:
@@ -236,6 +264,19 @@ def without_addresses(text: str) -> str:
     return _ADDRESS_BEHIND.sub("", text)
 
 
+def visible(text: str) -> str:
+    """`text` without characters that nobody sees. The override that turns what follows around is seen, and stays."""
+    if _TURNED not in text:
+        return INVISIBLE.sub("", text)
+    return _TURNED.join(INVISIBLE.sub("", piece) for piece in text.split(_TURNED))
+
+
 def essence(text: str) -> str:
-    """`text` without blanks and without the marks that clients add: equal for two texts a person reads as one."""
-    return re.sub(r"[\s*_<>|]+", "", INVISIBLE.sub("", text))
+    """`text` without blanks, without guards and without the marks that clients add at the edges of words: equal for two
+    texts a person reads as one."""
+    return _EDGE_MARKS.sub("", "".join(_GUARD.sub("", visible(text)).split()))
+
+
+_TURNED = "\u202e"
+_GUARD = re.compile(r"\\(?=[<>|*#\[])")
+_EDGE_MARKS = re.compile(r"(?<!\w)[*_<>|]+|[*_<>|]+(?!\w)")

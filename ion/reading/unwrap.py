@@ -26,6 +26,7 @@ from ion.reading.rtf import read_rtf
 
 MAX_PARTS = 500
 MAX_DEPTH = 50
+MAX_HEADER_LENGTH = 16_384
 MAX_DECODED_BYTES = 25_000_000
 
 _Answer = TypeVar("_Answer")
@@ -135,6 +136,9 @@ def _message_bodies(raw: bytes, place: str, depth: int, budget: _Budget) -> Iter
 def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _Budget) -> Iterator[Body]:
     if depth > MAX_DEPTH:
         raise TooBig(f"more than {MAX_DEPTH} levels")
+    for name in ("content-type", "content-disposition", "content-transfer-encoding"):
+        if len(str(part.get(name) or "")) > MAX_HEADER_LENGTH:  # the library takes time with the square of it
+            del part[name]
     content_type = part.get_content_type()
     if content_type in _IGNORED:
         return
