@@ -807,7 +807,7 @@ def test_a_quote_mark_of_a_value_that_is_wrapped_to_the_start_of_a_line_stays() 
 
 
 def test_quote_marks_go_and_values_that_begin_with_them_stay() -> None:
-    assert without_program_marks("> > a\n>b\n| c\nd \\> *e* f > g") == "a\nb\nc\nd \\> e f g"
+    assert without_program_marks("> > a\n>b\n| c\nd \\> *e* f > g") == "a\nb\n\n c\nd \\> e f g"
     order = Order.model_validate({**SMALL.to_json(), "notes": ["> x", "| y", "* z *", "_u_"]})
     text, html, _ = bodies_of(rendered(order).raw)
     assert judged(mail_of(text=text)).order == judged(mail_of(html=html)).order == order

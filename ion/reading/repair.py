@@ -16,6 +16,7 @@ from typing import Literal
 
 from ion.contract import FIELDS, SECTIONS, Kind, Unreadable, canonical_line, in_contract_order
 from ion.contract.anchors import LOST_LETTERS, is_ideographic
+from ion.contract.forms import LINE_BREAK
 from ion.order import MAX_TEXT
 from ion.reading.claims import Claim, Place, entry_at, place_name, read_text
 from ion.reading.links import without_gateways
@@ -65,6 +66,8 @@ class _Manner:
         `full`: the left line is as long as any, without which no program cuts a word; `word`: letters of the word that
         ends in it, those of the lines before it included.
         """
+        if LINE_BREAK in (left, right):
+            return None
         if is_ideographic(left[-1]) and is_ideographic(right[0]):
             return self.ideograph
         before, behind = left.rsplit(maxsplit=1)[-1], right.split(maxsplit=1)[0]
@@ -219,7 +222,8 @@ class _Value:
         word = 0
         for number, (left, right) in enumerate(pairwise(lines)):
             tail = left.rsplit(maxsplit=1)[-1]
-            word = len(tail) + (word if glued and glued[-1] and tail == left else 0)
+            begun = bool(glued and glued[-1]) and tail == left  # the word began in an earlier line
+            word = len(tail) + (word if begun else 0)
             glued.append(manner.glues(left, right, full=self._full(number, width), word=word))
         key = (manner.lost_blanks, *glued)
         if key not in self._kept:

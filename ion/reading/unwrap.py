@@ -226,7 +226,7 @@ def _octets(part: email.message.Message) -> bytes:
     said = _encoding(part)
     if said not in _ENCODINGS:
         return _plainly_decoded(_payload(part), said)
-    written = part.get_payload()
+    written = _asked(part.get_payload)
     part.replace_header("content-transfer-encoding", said)  # the library takes the name as it stands, blanks and all
     if said == "base64" and isinstance(written, str) and _NOT_BASE64.search(written[:1000].encode("utf-8", "replace")):
         del part["content-transfer-encoding"]
