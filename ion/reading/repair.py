@@ -26,6 +26,7 @@ from ion.seal import Key, normal_seal, sealed_letters
 MAX_CLAIMS = 60  # of one message, in all the forms they were read in
 MAX_TRIES = 6000
 MAX_SEALED_BYTES = 40_000_000  # octets digested for one message: about a tenth of a second
+MOST_CHANGES = 3  # places at which another reading than the likeliest is tried
 MAX_READINGS = 24  # of one place
 _FEW_BROKEN = (30, 100)  # values: up to so many, two joins of each are tried the other way, or one
 _MOST_DOUBTS = 12  # joins of one value that are tried both ways
@@ -115,10 +116,11 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     if miscounted(claim, [entry_at(row.place, "") for row in rows]):
         return None
     seal = normal_seal(claim.seal).encode(errors="replace")
-    for readings in _by_manner(doubtful):
+    # First each manner alone, then all of them with one place changed, with two, with three.
+    for count, readings in product(range(MOST_CHANGES + 1), _by_manner(doubtful)):
         for row, plausible in zip(doubtful, readings, strict=True):
             row.chosen = plausible
-        found = _search(rows, seal, keys, budget)
+        found = _search(rows, seal, keys, budget, count)
         if found is not None:
             values = [entry_at(row.place, reading.value) for row, reading in zip(rows, found, strict=True)]
             built = build(values)
@@ -170,11 +172,8 @@ def _rows(claim: Claim, others: Sequence[Claim]) -> list[_Row]:
     return rows
 
 
-def _by_manner(doubtful: Sequence[_Row]) -> Iterator[list[list[_Reading]]]:
-    """The plausible readings of each doubtful place, the likeliest first, for each manner that makes a difference.
-
-    The first rounds try each manner alone; then all of them with single places changed.
-    """
+def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
+    """The plausible readings of each doubtful place, the likeliest first, for each manner that makes a difference."""
     widths = [row.value.widths for row in doubtful if row.value]
     width = max((later for later, _ in widths), default=0) or max((first for _, first in widths), default=0)
     # The more values were broken, the less single ones can be tried: then only manners are.
@@ -184,9 +183,7 @@ def _by_manner(doubtful: Sequence[_Row]) -> Iterator[list[list[_Reading]]]:
         readings = [row.plausible(manner, width, most_changes) for row in doubtful]
         if all(readings) and readings not in seen:
             seen.append(readings)
-    for readings in seen:
-        yield [plausible[:1] for plausible in readings]
-    yield from seen
+    return seen
 
 
 class _Value:
@@ -273,8 +270,10 @@ def _mended(text: str, place: Place) -> Iterator[tuple[str, str]]:
         yield loose, "a blank beside a line break was put back"
 
 
-def _search(rows: Sequence[_Row], seal: bytes, keys: Sequence[Key], budget: Budget) -> list[_Reading] | None:
-    """The choice of one reading per place that the seal proves."""
+def _search(
+    rows: Sequence[_Row], seal: bytes, keys: Sequence[Key], budget: Budget, count: int
+) -> list[_Reading] | None:
+    """The choice of readings that the seal proves: at `count` places another one than the likeliest."""
     named = {reading.value for row in rows if row.place[0] == "proof.key_id" for reading in row.chosen}
     able = [key for key in keys if key.key_id in named]
     lines = [[canonical_line(entry_at(row.place, one.value)) for one in row.chosen] for row in rows]
@@ -285,19 +284,18 @@ def _search(rows: Sequence[_Row], seal: bytes, keys: Sequence[Key], budget: Budg
         for place, row in enumerate(rows)
         for number in range(1, len(row.chosen))
     )
-    for count in range(4):
-        for changed in combinations(changes, count):
-            chosen = {place: number for _, place, number in changed}
-            if len(chosen) < count:
-                continue
-            if not able or not budget.spend(size):
-                return None
-            text = list(likeliest)
-            for place, number in chosen.items():
-                text[place] = lines[place][number]
-            canonical = b"".join(text)
-            if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in able):
-                return [row.chosen[chosen.get(place, 0)] for place, row in enumerate(rows)]
+    for changed in combinations(changes, count):
+        chosen = {place: number for _, place, number in changed}
+        if len(chosen) < count:
+            continue
+        if not able or not budget.spend(size):
+            return None
+        text = list(likeliest)
+        for place, number in chosen.items():
+            text[place] = lines[place][number]
+        canonical = b"".join(text)
+        if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in able):
+            return [row.chosen[chosen.get(place, 0)] for place, row in enumerate(rows)]
     return None
 
 
