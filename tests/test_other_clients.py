@@ -71,7 +71,7 @@ def _verdict(original: Rendered, raw: bytes) -> str:
 
 
 def _check(cases: list[Case], *, most_refused: int = 0) -> Counter[str]:
-    """Reads all; where no carrier is whole or one may doubt it, refusing is right too. Of others at most so many are."""
+    """Reads all; where no carrier is whole or one may doubt it, refusing is right too, and of others so often."""
     seen: Counter[str] = Counter()
     failed: list[str] = []
     wrong: list[str] = []

@@ -133,9 +133,10 @@ def _same(located: str, printed: str) -> bool:
     """True for two texts a person reads as one: but for blanks, the marks and the links that clients add, and for
     addresses that gateways rewrote."""
     true = essence(printed)  # an override that turns characters around is part of what a person sees
-    return true in (essence(located), essence(without_addresses(located))) or true == essence(
-        without_gateways("".join(located.split()))
-    )
+    if true in (essence(located), essence(without_addresses(located))):
+        return True
+    # A gateway rewrites what it takes for the address: all of it, or only the piece on one line.
+    return true in (essence(without_gateways(located)), essence(without_gateways("".join(located.split()))))
 
 
 def _added_lines(located: str, printed: str) -> str | None:

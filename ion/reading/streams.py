@@ -274,7 +274,7 @@ def visible(text: str) -> str:
 def essence(text: str) -> str:
     """`text` without blanks, without guards and without the marks that clients add at the edges of words: equal for two
     texts a person reads as one."""
-    return _EDGE_MARKS.sub("", "".join(_GUARD.sub("", visible(text)).split()))
+    return "".join(_EDGE_MARKS.sub("", _GUARD.sub("", visible(text))).split())
 
 
 _TURNED = "\u202e"
