@@ -55,7 +55,7 @@ def test_every_order_comes_back_exactly_or_no_carrier_arrived_whole(shard: int) 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_twenty_thousand_orders_come_back_exactly_or_no_carrier_arrived_whole(shard: int) -> None:
     size = IN_THE_LONG_RUN // SHARDS
-    # Two charsets taken for one another on a way of three hops can still leave a body that contradicts the proof: such a
+    # Charsets taken for one another on a way of three hops can leave a body that contradicts the proof: such a
     # mail goes to a person. At most one in a thousand.
     outcomes = _held(count=size, first=IN_THE_SUITE + shard * size, most_lost=size // 1000)
     assert outcomes["exact"] > 0.8 * size, outcomes

@@ -132,9 +132,9 @@ class _Reader:
 
         `labelled`: most of its labels can be read, so that it can be compared field by field.
         """
-        if not self._proved or not any(mark in body.text for mark in LOST_LETTERS):
+        text = next(forms(body.kind, body.text)).text if self._proved else ""
+        if not any(mark in text for mark in LOST_LETTERS):
             return None
-        text = next(forms(body.kind, body.text)).text
         claim = self._claim(body, text_without_blanks(text), garbled_language)
         if claim is None and not labelled:
             claim = self._claim(body, text, hardly_readable_language)
