@@ -15,6 +15,8 @@ from tests.bench.tables import share, table
 from tests.bench.tools import TOOLS, Driver, drivers
 from tests.orders import KEY, bodies_of
 
+pytestmark = pytest.mark.long
+
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     main([*arguments, "--offline"])

@@ -469,6 +469,7 @@ def _directory(whole: bytes, place: int, value: int) -> bytes:
     return bytes(octets)
 
 
+@pytest.mark.long
 def test_a_file_of_very_many_streams_is_not_read_for_long() -> None:
     crowded = {f"{number:05}": b"" for number in range(51_000)}
     started = time.perf_counter()

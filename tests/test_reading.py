@@ -384,6 +384,7 @@ def _check_change(order: Order, mail: dict[str, str], kind: str, place: int, fie
         assert not field or any(result.grade == "review" for result in both), where
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["text", "html"])
 def test_every_letter_and_digit_changed_in_a_small_mail_is_noticed_and_named(kind: str) -> None:
     mail = {"text": TEXT, "html": HTML, "json": JSON}
