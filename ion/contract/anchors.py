@@ -50,9 +50,9 @@ class AnchorFinder(Generic[Meaning]):
     ) -> Iterator[Found[Meaning]]:
         """Every anchor in `text[start:end]`, in reading order, none overlapping another.
 
-        Of several that end at one colon it is the longest. A letter or digit before it means that it is none, unless
-        `glued`; a backslash (see `forms.guard`) always does. What a charset lost (`?`) may have been any letter that
-        is not ASCII.
+        Of several that end at one colon it is the longest. A letter, digit or backslash before it means that it is none,
+        unless `glued`; a backslash between it and its colon (see `forms.guard`) always does. What a charset lost (`?`)
+        may have been any letter that is not ASCII.
         """
         floor, guesses = start, [_MOST_GUESSES]
         for colon in _COLON.finditer(text, start, len(text) if end is None else end):
@@ -123,7 +123,7 @@ class _Walk:
         return place
 
     def _joins(self, character: str) -> bool:
-        """True for a character that makes what follows it a part of another word, or a colon's guard."""
+        """True for a character that makes what follows it a part of another word."""
         return not self.glued and (character.isalnum() or character in "_\\")
 
 

@@ -170,7 +170,8 @@ def _prove(
             result.grade == "sealed"
             and result.order == order
             and result.notification == notification
-            and all(problem.code == "note" for problem in result.problems)  # a template's own prose behind a heading
+            # A template may say something of its own behind a heading, which belongs to no field.
+            and all(problem.code == "note" and problem.field is None for problem in result.problems)
         ):
             continue
         field, reason = _lost(order, notification, result)
