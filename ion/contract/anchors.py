@@ -50,7 +50,7 @@ class AnchorFinder(Generic[Meaning]):
     ) -> Iterator[Found[Meaning]]:
         """Every anchor in `text[start:end]`, in reading order, none overlapping another.
 
-        Of several that end at one colon it is the longest. A letter, digit or backslash before it means that it is none,
+        Of several that end at one colon it is the longest. A letter, digit or backslash before it means it is none,
         unless `glued`; a backslash between it and its colon (see `forms.guard`) always does. What a charset lost (`?`)
         may have been any letter that is not ASCII.
         """
