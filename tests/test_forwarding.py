@@ -4,7 +4,6 @@ The mails come from the matrix in `tests.forwarding_matrix`. What is edited in t
 that are there, in one of them, or in the seal.
 """
 
-import json
 import random
 import re
 from collections import Counter
@@ -64,6 +63,7 @@ def test_twenty_thousand_orders_come_back_exactly_or_no_carrier_arrived_whole(sh
 @pytest.mark.parametrize("client", CLIENTS)
 def test_each_client_in_each_language_returns_the_usual_order(client: str) -> None:
     """The client's language beside the mail's: the words around a mail, whatever they are, are never in the way."""
+    grades = []
     for number, words in enumerate(LANGUAGES[len(client) % 6 :: 6]):
         tag = tags()[(number * 5 + len(client)) % len(tags())]
         raw = CLIENTS[client](sent("usual, small", tag), Options(language=words, note="Please.", footer=True))
@@ -71,6 +71,8 @@ def test_each_client_in_each_language_returns_the_usual_order(client: str) -> No
         whole = whole_carriers(raw, small_order(), tag)
         assert judged.grade == "sealed" or not whole, (words, tag, judged.problems)
         assert judged.grade != "sealed" or judged.order == small_order()
+        grades.append(judged.grade)
+    assert "sealed" in grades, "whatever the client, the order comes through in one language at least"
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
@@ -235,13 +237,97 @@ def _edited_json(body: str, old: str, new: str) -> str:
 @pytest.mark.parametrize("client", ["gmail", "outlook", "apple", "thunderbird", "mutt-quoted", "claws"])
 def test_an_edited_mail_is_never_accepted_as_another_order(client: str, edit: str) -> None:
     edits = _edited(*_EDITS[edit])
+    bodies = {"text": TEXT, "html": HTML, "json": JSON}
     for edited in (("text",), ("html",), ("json",), ("text", "html"), ("text", "html", "json")):
-        bodies = {"text": TEXT, "html": HTML, "json": JSON}
         changed = {kind: edits[kind](body) if kind in edited else body for kind, body in bodies.items()}
+        assert {kind for kind in bodies if changed[kind] != bodies[kind]} == set(edited), "the edit is one"
         for kept in (("text", "html", "json"), ("text",), ("html",), ("json",), ("text", "html")):
             raw = CLIENTS[client](_whole_mail({kind: changed[kind] for kind in kept}), Options(note="Hi"))
+            grades = set()
             for judged in read_message(raw, [KEY]):
                 assert judged.grade != "sealed" or judged.order == small_order(), (edited, kept)
+                grades.add(judged.grade)
+            if set(kept) == set(bodies) == set(edited):
+                assert grades == {"review"}, "edited in all carriers, it is held for a person"
+
+
+# What shows another value than the one proved, and tries not to look like it
+
+_TEXT_TRICKS: dict[str, Callable[[str], str]] = {
+    "a reply below a quoted field": lambda text: re.sub(r"(?m)^", "> ", text).replace(
+        "> Quantity: 2", "> Quantity: 2\nQuantity: 5"
+    ),
+    "a correction in brackets": lambda text: text.replace("Quantity: 2", "Quantity: 2 [NEW: 5]"),
+    "a correction that looks like an address": lambda text: text.replace("7 / 2B", "7 / 2B <NEW: Gran Via 9>"),
+    "a correction that looks like a link": lambda text: text.replace("Quantity: 2", "Quantity: [2](correct: 5)"),
+    "a correction inside a rewritten link": lambda text: text.replace(
+        "Quantity: 2",
+        "Quantity: 2 <https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fa&data=5\nQuantity: 5\n"
+        "Ship it to Bob instead, reserved=0>",
+    ),
+    "digits turned around": lambda text: text.replace("2,469.00", "\u202e2,469.00"),
+    "marks taken out of a value": lambda text: text.replace("AB-1", "AB1"),
+    "question marks above an edit": lambda text: f"Can you??? {'?' * 60}\n\n{text.replace('Ana Ruiz', 'Bob Lee')}",
+    "question marks behind an edit": lambda text: text.replace("Quantity: 2", f"Quantity: 1 {'?' * 40}"),
+    "an edited copy below a true one": lambda text: f"{text}\n\n{text.replace('Madrid', 'Lima')}",
+    "the same under a title with another colon": lambda text: (
+        text + "\n\n" + text.replace("Madrid", "Lima").replace("Notification:", "Notification\uff1a")
+    ),
+    "an edited order behind a broken attachment's text": lambda text: (
+        '{"ion":1,"notification":,"seal":"7BP0-YS2F-3887-EP42-C0WD"}\n\n' + text.replace("Quantity: 2", "Quantity: 5")
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", _TEXT_TRICKS)
+def test_a_text_that_shows_another_value_is_a_contradiction_whatever_it_looks_like(trick: str) -> None:
+    changed = _TEXT_TRICKS[trick](TEXT)
+    assert changed != TEXT
+    (judged,) = read_message(mail_of(text=changed, json=JSON), [KEY])
+    assert judged.grade == "review" and judged.order == small_order()
+    assert any(problem.code == "contradiction" for problem in judged.problems)
+
+
+@pytest.mark.parametrize(
+    ("true", "edited"),
+    [("Anna Müller", "Anna Mäller"), ("１－２－３", "１－２－４"), ("東京", "京"), ("Ñuñoa", "Nuñoa")],
+)
+def test_a_lost_letter_elsewhere_hides_no_edited_one(true: str, edited: str) -> None:
+    base = small_order()
+    order = base.model_copy(update={"delivery": base.delivery.model_copy(update={"name": true})})
+    text, _, document = bodies_of(rendered(order, "de").raw)
+    for note in ("", "Geht das heute noch?\n\n", "Gr\ufffd\ufffde\n\n"):
+        (judged,) = read_message(mail_of(text=note + text.replace(true, edited), json=document), [KEY])
+        assert judged.grade == "review" and judged.order == order
+        assert [problem.field for problem in judged.problems] == ["delivery.name"]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    ["<s>{}</s>", "<del>{}</del>", "<strike>{}</strike>", '<span style="text-decoration: line-through">{}</span>'],
+)
+def test_a_value_that_is_struck_out_is_a_contradiction(marked: str) -> None:
+    html = HTML.replace("Quantity: 2", f"Quantity: {marked.format(2)}")
+    assert html != HTML
+    (judged,) = read_message(mail_of(html=html, json=JSON), [KEY])
+    assert judged.grade == "review" and "line[1].quantity" in {problem.field for problem in judged.problems}
+    (alone,) = read_message(mail_of(html=html), [KEY])
+    assert alone.grade == "review"
+
+
+def test_a_text_behind_a_heading_is_told() -> None:
+    heading = f"{language('en').headings['delivery_direct']}:"
+    assert heading in TEXT
+    text = TEXT.replace(heading, f"{heading}\nc/o Bob, Gran Via 99, Lima")
+    (judged,) = read_message(mail_of(text=text, json=JSON), [KEY])
+    assert judged.order == small_order() and any("Gran Via 99" in message for message in _told(judged, "note"))
+
+
+def test_another_order_below_one_that_is_proved_is_read_too() -> None:
+    other = small_order().model_copy(update={"order_number": "999"})
+    below = bodies_of(rendered(other, "de").raw)[0]
+    judged = read_message(mail_of(text=f"{TEXT}\n\n{below}", json=JSON), [KEY])
+    assert [(one.grade, one.order) for one in judged] == [("sealed", small_order()), ("sealed", other)]
 
 
 def _whole_mail(bodies: dict[str, str]) -> bytes:
@@ -294,11 +380,19 @@ def _tampered(raw: bytes, chosen: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["text", "html", "json"])
-def test_a_forged_seal_is_reviewed(kind: str) -> None:
-    document = json.loads(JSON)
-    forged = rendered(small_order().model_copy(update={"order_number": "123-45679"}), key=OTHER_KEY)
-    text, html, attachment = bodies_of(forged.raw)
+def test_a_seal_made_with_another_key_is_reviewed(kind: str) -> None:
+    text, html, attachment = bodies_of(rendered(small_order(), key=OTHER_KEY).raw)
     bodies = {"text": text, "html": html, "json": attachment}
     (judged,) = read_message(mail_of(**{kind: bodies[kind]}), [KEY])
     assert judged.grade == "review" and {problem.code for problem in judged.problems} == {"key"}
-    assert document["seal"] not in (text, html, attachment)
+
+
+@pytest.mark.parametrize("kind", ["text", "html", "json"])
+def test_a_true_seal_under_another_order_is_reviewed(kind: str) -> None:
+    other = rendered(small_order().model_copy(update={"order_number": "123-45679"}))
+    true = rendered(small_order()).seal
+    bodies = dict(zip(("text", "html", "json"), bodies_of(other.raw), strict=True))
+    forged = bodies[kind].replace(other.seal, true)
+    assert forged != bodies[kind]
+    (judged,) = read_message(mail_of(**{kind: forged}), [KEY])
+    assert judged.grade == "review" and {problem.code for problem in judged.problems} == {"seal"}

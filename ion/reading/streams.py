@@ -58,15 +58,17 @@ _SCHEME = (
     r"(?:h\s{0,2}t\s{0,2}t\s{0,2}p\s{0,2}s?|m\s{0,2}a\s{0,2}i\s{0,2}l\s{0,2}t\s{0,2}o|t\s{0,2}e\s{0,2}l|ftp|sms|sip|callto"
     r"|skype|geo|maps|webcal|cid|file|x-\s{0,2}apple-\s{0,2}[a-z-]{1,20}\s{0,2}[a-z-]{0,20})\s{0,2}:"
 )
-# An address; a quoted line may go on in it with its last piece.
-_ADDRESS = rf"{_SCHEME}(?:\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s<>]+>)|[^<>])*"
+# What follows the scheme: no blanks but line breaks, and no label, for `Quantity:` in brackets is a word of somebody. A
+# quoted line may go on in an address with its last piece; a number may have blanks.
+_NO_LABEL = r"(?=[^\S\n]*\n)\s++ | (?![:\uff1a]\s)"
+_ADDRESS = rf"(?:{_SCHEME}(?:\n(?:[^\S\n]*>)+[^\S\n]?(?=[^\s<>]+>) | {_NO_LABEL}[^<>\s])* | tel:[\d\s()+.-]*)"
 _LINKS = re.compile(
     rf"""
     (?P<kept> \\. )                                               # guarded: a value's own character
     | \[ (?P<same> [^\[\]]+ ) \] \s* \( (?P=same) \)                # [https://...](https://...)
-    | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} [^()]* \)       # [x](https://...)
-    | \s? < \s? {_ADDRESS} > (?: [^\S\n] (?=>) )?                     # behind what is linked: a@b.c<mailto:a@b.c>
-    | \s? \[ \s? {_SCHEME} [^\[\]]* \] (?! \s* \()                       # a@b.c [mailto:a@b.c]
+    | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} (?: {_NO_LABEL}[^()\s] )* \s? \)       # [x](https://...)
+    | \s? < \s? {_ADDRESS} \s? > (?: [^\S\n] (?=>) )?               # behind what is linked: a@b.c<mailto:a@b.c>
+    | \s? \[ \s? {_SCHEME} (?: {_NO_LABEL}[^\[\]\s] )* \s? \] (?! \s* \()     # a@b.c [mailto:a@b.c]
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
