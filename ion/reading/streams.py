@@ -67,7 +67,8 @@ _LINKS = re.compile(
     (?P<kept> \\. )                                               # guarded: a value's own character
     | \[ (?P<same> [^\[\]]+ ) \] \s* \( (?P=same) \)                # [https://...](https://...)
     | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} (?: {_NO_LABEL}[^()\s] )* \s? \)       # [x](https://...)
-    | \s? < \s? {_ADDRESS} \s? > (?: [^\S\n] (?=>) )?               # behind what is linked: a@b.c<mailto:a@b.c>
+    | (?P<angled> < [^<>\s]{{1,300}} ) \s? < \s? {_ADDRESS} \s? > [^\S\n]? (?=>)    # <a@b.c <mailto:a@b.c> >
+    | \s? < \s? {_ADDRESS} \s? >                                    # behind what is linked: a@b.c<mailto:a@b.c>
     | \s? \[ \s? {_SCHEME} (?: {_NO_LABEL}[^\[\]\s] )* \s? \] (?! \s* \()     # a@b.c [mailto:a@b.c]
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
@@ -229,7 +230,7 @@ def without_program_marks(text: str) -> str:
     Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
     for _ in range(_MOST_NESTED):
-        shorter = _LINKS.sub(lambda found: found["kept"] or found["same"] or found["linked"] or "", text)
+        shorter = _LINKS.sub(lambda found: found[found.lastgroup] if found.lastgroup else "", text)
         if shorter == text:
             break
         text = shorter
