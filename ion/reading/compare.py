@@ -45,15 +45,20 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
         if place not in expected:
             message = f"the {claim.carrier} part shows {text!r}, which the sealed order does not have"
             problems.append(Problem("contradiction", place_name(place), message))
+    foreign = _foreign_texts(claim)
     last = None if claim.seal else next(reversed(claim.located), None)
     for place, printed in expected.items():
         located = claim.located.get(place)
         if located is None or "".join(located.split()) != "".join(printed.split()):
-            problem = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
+            if located is None or not essence(located):
+                code = "contradiction" if foreign else "damage"
+                problem: Problem | None = Problem(code, place_name(place), f"the {claim.carrier} part has lost it")
+            else:
+                problem = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
             problems += [problem] if problem else []
     problems += [
         Problem("note", None, f"the {claim.carrier} part holds a text behind a heading that is no part of it: {text!r}")
-        for text in _foreign_texts(claim)
+        for text in foreign
     ]
     if claim.seal and normal_seal(claim.seal) != normal_seal(proved.claim.seal or ""):
         problems.append(Problem("contradiction", "proof.seal", f"the {claim.carrier} part shows another seal"))
@@ -61,13 +66,10 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
 
 
 def _difference(
-    claim: Claim, place: Place, located: str | None, printed: str, *, last: bool, agreeing_html: bool
+    claim: Claim, place: Place, located: str, printed: str, *, last: bool, agreeing_html: bool
 ) -> Problem | None:
     """What is to be said of one value that is not printed letter by letter as it should be."""
     name, part = place_name(place), f"the {claim.carrier} part"
-    if located is None or not essence(located):
-        code = "contradiction" if _foreign_texts(claim) else "damage"
-        return Problem(code, name, f"{part} has lost it")
     if _same(located, printed):
         return None
     if _mangled(located, printed, last=last, agreeing_html=agreeing_html):
