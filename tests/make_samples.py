@@ -749,6 +749,75 @@ def _attachment_text(raw: bytes) -> str:
     return clients.opened(raw).attachments[0].octets.decode()
 
 
+def _told_or_hidden(hub: bytes) -> dict[str, Sample]:
+    """What was written into a mail: a note is told, another value is a contradiction, however it looks."""
+    quantity = ("contradiction", "line[2].quantity")
+    alone = _parts(hub, "text/plain")
+    return {
+        "note-between-blocks": Sample(
+            _reencoded(hub, text=_swap("\nAmounts:", "\nThe mug is for Jo, please hurry!\n\nAmounts:")),
+            [sealed("hub", ("note", "line[2].country_of_origin"))],
+            "Somebody wrote between two blocks of the text; the order is whole.",
+        ),
+        "note-between-blocks-text-only": Sample(
+            _reencoded(alone, text=_swap("\nAmounts:", "\nThe mug is for Jo, please hurry!\n\nAmounts:")),
+            [sealed("hub", ("repair", "line[2].country_of_origin"))],
+            "The same with nothing else in the mail: the seal says where the value ends.",
+        ),
+        "line-between-two-fields": Sample(
+            _reencoded(hub, text=_swap("\nCity: Portland", "\nback door\nCity: Portland")),
+            [review("hub", ("contradiction", "delivery.address2"))],
+            "Inside a block it reads as part of the address above it.",
+        ),
+        "text-behind-a-heading": Sample(
+            _reencoded(hub, text=_swap("\nAmounts:\n", "\nAmounts:\nagreed on the telephone\n")),
+            [sealed("hub", ("note", None))],
+        ),
+        "quantity-struck-out-in-html": Sample(
+            _reencoded(hub, html=_sub(r"Quantity: 2(?=<)", "Quantity: <s>2</s>")), [review("hub", quantity)]
+        ),
+        "correction-in-brackets": Sample(
+            _reencoded(hub, text=_swap("\nQuantity: 2\n", "\nQuantity: 2 [NEW: 5]\n")), [review("hub", quantity)]
+        ),
+        "correction-like-an-address": Sample(
+            _reencoded(hub, text=_swap("\nQuantity: 2\n", "\nQuantity: 2 <https://a.example?x\nQuantity: 5>\n")),
+            [{"grade": "review", "order": order("hub").to_json(), "problems include": listed((quantity,))}],
+            "Programs write addresses like this behind what they link; a label is none of them.",
+        ),
+        "total-turned-around": Sample(
+            _reencoded(hub, text=_swap("Order total: 67.36", "Order total: \u202e67.36")),
+            [review("hub", ("contradiction", "totals.total_customer"))],
+            "An override makes people read the digits backwards.",
+        ),
+        "question-marks-above-an-edit": Sample(
+            _reencoded(hub, text=lambda text: f"Today{'?' * 60}\n\n" + text.replace("Jenny", "Bobby")),
+            [
+                {
+                    "grade": "review",
+                    "order": order("hub").to_json(),
+                    "problems include": listed((("contradiction", "delivery.first_name"),)),
+                }
+            ],
+            "Marks that look like lost letters excuse nothing.",
+        ),
+        "edited-copy-below-the-true-one": Sample(
+            _reencoded(hub, text=lambda text: f"{text}\n\n{text.replace('Portland', 'Salem')}"),
+            [
+                {
+                    "grade": "review",
+                    "order": order("hub").to_json(),
+                    "problems include": listed((("contradiction", "delivery.city"),)),
+                }
+            ],
+        ),
+        "document-in-front": Sample(
+            _reencoded(_parts(hub, "text/html"), html=lambda html: "<html><body><p>External</p></body></html>" + html),
+            [sealed("hub")],
+            "A gateway put a whole page of its own before the original one.",
+        ),
+    }
+
+
 def broken() -> dict[str, Sample]:
     hub = rendered("hub", "en")
     japanese = rendered("japanese", "en")
@@ -990,6 +1059,7 @@ def broken() -> dict[str, Sample]:
         re.sub(rb"[A-Za-z0-9+/=]{1,76}\r\n\r\n(--0{12}\w+--\r\n)$", rb"Q\r\n\r\n\1", coded),
         [{"grade": "sealed", "order": order("hub").to_json()}],
     )
+    samples |= _told_or_hidden(hub)
     samples["encoding-unknown"] = Sample(
         _parts(hub, "text/plain").replace(b"Encoding: quoted-printable", b"Encoding: x-qp"),
         [sealed("hub")],
