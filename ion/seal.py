@@ -4,6 +4,9 @@ Seal: HMAC-SHA-256 (RFC 2104) over `canonical_bytes`, cut to 100 bits and printe
 Crockford's base 32, which has no look-alikes (no I, L, O, U) and is read in either case. 100 bits withstand guessing:
 a forger has to mail each try.
 
+Imprint: an HMAC over one body of a mail and the seal printed in it. The sender, who has read that body back, vouches by
+it that the body shows what the seal is over; one that arrives as it was sent needs no second reading.
+
 Keys: one secret of 32 octets per installation, created atomically on first use in the data folder and readable by
 its owner only. A merchant's keys are derived from it (HKDF-SHA-256, RFC 5869), one per generation; a key travels to
 another installation, the secret never does. Retired and imported keys verify, only the current one seals.
@@ -72,6 +75,23 @@ def verify_seal(values: Sequence[Entry], seal: str, keys: Sequence[Key]) -> Key 
         if hmac.compare_digest(sealed_letters(canonical, key).encode(), given):
             return key
     return None
+
+
+def make_imprint(body: str, tag: str, seal: str, key: Key) -> str:
+    """What vouches for `body`, a decoded text or HTML body that was read back exactly in the language `tag`: 20
+    characters.
+
+    Line ends and what stands before or behind the body do not count, for every transport makes its own.
+    """
+    lines = body.strip().replace("\r\n", "\n").replace("\r", "\n")
+    signed = f"ION body\n{tag}\n{normal_seal(seal)}\n{lines}".encode("utf-8", "replace")
+    return _base32(hmac.digest(key.secret, signed, "sha256"), SEAL_BITS)
+
+
+def verify_imprint(imprint: str, body: str, tag: str, seal: str, keys: Sequence[Key]) -> bool:
+    """True if one of `keys` made `imprint` of this body. Compares in constant time."""
+    given = imprint.encode(errors="replace")
+    return any(hmac.compare_digest(make_imprint(body, tag, seal, key).encode(), given) for key in keys)
 
 
 def normal_seal(seal: str) -> str:

@@ -193,6 +193,47 @@ def test_letters_that_a_charset_lost_are_damage_whatever_label_they_were_in() ->
     assert judged.grade == "review"
 
 
+def test_quotation_marks_left_behind_words_are_taken_away() -> None:
+    """Where a gateway leaves out the breaks in front of quoted lines."""
+    judged = _read(TEXT.replace("\n", "> "))
+    assert judged.grade == "sealed" and judged.order == small_order()
+    assert any("quotation marks behind words" in message for message in _told(judged, "repair"))
+
+
+def test_breaks_in_many_values_that_lost_a_blank_are_found() -> None:
+    notes = tuple(f"first {number}\n\nlast {number}" for number in range(12))
+    order = small_order().model_copy(update={"notes": notes})
+    text, _, _ = bodies_of(rendered(order).raw)
+    assert text.count(" / / ") == 12
+    judged = _read(text.replace(" / / ", " //").replace("Gran Via 7 / 2B", "Gran Via 7 /2B"))
+    assert judged.grade == "sealed" and judged.order == order, judged.problems
+
+
+@pytest.mark.parametrize("mark", ["?", "??", "\ufffd"])
+def test_a_country_that_lost_letters_is_known_by_its_code(mark: str) -> None:
+    order = small_order().model_copy(update={"delivery": hub_order().delivery.model_copy(update={"country": "AT"})})
+    text, _, _ = bodies_of(rendered(order, "de").raw)
+    assert "Österreich (AT)" in text
+    judged = _read(text.replace("Österreich (AT)", f"{mark}sterreich (AT)"))
+    assert judged.grade == "sealed" and judged.order == order, judged.problems
+    assert any("that a charset lost" in message for message in _told(judged, "repair"))
+    assert _read(text.replace("Österreich (AT)", f"{mark}sterreich (AU)")).grade == "review"
+
+
+def test_bold_marks_of_labels_that_are_joined_to_values_are_taken_away() -> None:
+    joined = re.sub(r"(?m)^([^:\n]+:)", r"*\1*", TEXT).replace("\n", "")
+    assert "Ruiz*Address line 1:*" in joined
+    judged = _read(joined)
+    assert judged.grade == "sealed" and judged.order == small_order(), judged.problems
+
+
+def test_an_edited_notification_whose_labels_are_joined_to_values_is_not_passed_over() -> None:
+    joined = TEXT.replace("\n", "")
+    assert _read(joined).grade == "sealed"
+    changed = _read(joined.replace("2,469.00", "2,468.00"))
+    assert changed.grade == "review" and any(problem.code == "seal" for problem in changed.problems)
+
+
 def test_a_search_for_repairs_ends_soon_however_many_lines_are_broken() -> None:
     order = small_order().model_copy(update={"notes": tuple("a-\nb " * 40 for _ in range(40))})
     broken = bodies_of(rendered(order).raw)[0].replace("-", "-\n").replace("Madrid", "Madrod")

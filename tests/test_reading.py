@@ -19,7 +19,7 @@ from ion.order import Order
 from ion.reading import Judged, read_message
 from ion.reading.streams import flatten, without_program_marks
 from ion.reading.unwrap import MAX_DEPTH, MAX_PARTS, TooBig, bodies, unflow
-from ion.seal import Key, key_of
+from ion.seal import Key, key_of, make_imprint, verify_imprint
 from tests.orders import (
     KEY,
     OTHER_KEY,
@@ -875,8 +875,9 @@ def test_a_decimal_mark_that_moved_in_a_text_part_is_a_contradiction_even_beside
     assert judged(mail_of(text=TEXT.replace("1,234.50", "12,34.50"), html=HTML, json=JSON)).grade == "review"
 
 
-def test_a_damaged_attachment_alone_is_never_passed_over() -> None:
-    result = judged(mail_of(text="please see attached\n", json=JSON[: len(JSON) - 40]))
+@pytest.mark.parametrize("kept", [JSON.index('"seal"') + 20, JSON.index('"shown"') + 20, len(JSON) - 3])
+def test_a_damaged_attachment_alone_is_never_passed_over(kept: int) -> None:
+    result = judged(mail_of(text="please see attached\n", json=JSON[:kept]))
     assert result.grade == "review" and result.order is None
     assert result.problems[0].field == "attachment"
 
@@ -903,3 +904,56 @@ def test_a_damaged_attachment_alone_is_never_passed_over() -> None:
 )
 def test_what_programs_write_is_taken_away_and_what_is_guarded_stays(written: str, shown: str) -> None:
     assert without_program_marks(written) == shown
+
+
+# Imprints
+
+
+def _with_shown(shown: Any) -> str:
+    return json.dumps({**json.loads(JSON), "shown": shown})
+
+
+def test_an_attachment_vouches_for_the_bodies_it_was_sent_with() -> None:
+    document = json.loads(JSON)
+    for kind, body in (("text", TEXT), ("html", HTML)):
+        assert verify_imprint(document["shown"][kind], body, "en", document["seal"], [KEY])
+    (result,) = read_message(rendered(SMALL, "de").raw, [KEY])
+    assert (result.grade, result.carrier, result.language, result.problems) == ("sealed", "json", "de", ())
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"language": "en"},
+        {"language": "xx", "text": "0" * 20, "html": "0" * 20},
+        {"language": "EN", "text": "\ud800", "html": 5},
+        {"language": ["en"], "text": ["0"], "html": {"a": "b"}},
+        {"language": "en", "text": "x" * 100_000, "html": ""},
+    ],
+)
+def test_an_attachment_that_vouches_for_nothing_still_proves_its_order(shown: Any) -> None:
+    result = judged(mail_of(text=TEXT, html=HTML, json=_with_shown(shown)))
+    assert result.grade == "sealed" and result.order == SMALL and result.language == "en"
+
+
+def test_nobody_vouches_for_an_edited_body_without_the_key() -> None:
+    edited = {"text": TEXT.replace("Quantity: 2", "Quantity: 5"), "html": HTML.replace("Quantity: 2", "Quantity: 5")}
+    seal = json.loads(JSON)["seal"]
+    honest = json.loads(JSON)["shown"]
+    forged = {kind: make_imprint(body, "en", seal, OTHER_KEY) for kind, body in edited.items()}
+    swapped = {"text": honest["html"], "html": honest["text"]}
+    for shown in (honest, {"language": "en", **forged}, {"language": "en", **swapped}, {**honest, "language": "de"}):
+        (result,) = never_another(mail_of(**edited, json=_with_shown(shown)), SMALL)
+        assert result.grade == "review"
+        assert {problem.field for problem in result.problems if problem.code == "contradiction"} == {"line[1].quantity"}
+
+
+def test_a_body_is_vouched_for_only_beside_the_notification_it_was_made_for() -> None:
+    other = SMALL.model_copy(update={"order_number": "999-1"})
+    beside = bodies_of(rendered(other).raw)
+    (result,) = never_another(mail_of(text=beside[0], html=beside[1], json=JSON), SMALL)
+    assert result.grade == "review", "an attachment of one order does not stand for the bodies of another"

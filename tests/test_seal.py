@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 
 from ion.contract import Entry, entries
 from ion.errors import SettingError
-from ion.seal import MAX_GENERATIONS, SEAL_BITS, SEAL_PATTERN, Key, KeyRing, key_of, make_seal, normal_seal, verify_seal
+from ion.seal import (
+    MAX_GENERATIONS,
+    SEAL_BITS,
+    SEAL_PATTERN,
+    Key,
+    KeyRing,
+    key_of,
+    make_imprint,
+    make_seal,
+    normal_seal,
+    verify_imprint,
+    verify_seal,
+)
 from tests.orders import KEY, OTHER_KEY, full_order, notification_for, small_order
 
 CROCKFORD = set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
@@ -95,6 +107,28 @@ def test_another_key_does_not_verify_even_where_the_header_names_it() -> None:
     assert verify_seal(values_of(key_of(b"x" * 32)), SEAL, [KEY]) is None
     unnamed = [entry for entry in values_of() if entry.code != "proof.key_id"]
     assert verify_seal(unnamed, make_seal(unnamed, KEY), [KEY]) is None
+
+
+SEAL = "7K2M-9QXR-7K2M-9QXR-7K2M"
+
+
+def test_an_imprint_is_of_one_body_one_language_one_seal_and_one_key() -> None:
+    imprint = make_imprint("Total: 1\n", "en", SEAL, KEY)
+    assert verify_imprint(imprint, "Total: 1\n", "en", SEAL.lower(), [OTHER_KEY, KEY])
+    assert not verify_imprint(imprint, "Total: 2\n", "en", SEAL, [KEY])
+    assert not verify_imprint(imprint, "Total: 1 \nx", "en", SEAL, [KEY])
+    assert not verify_imprint(imprint, "Total: 1\n", "de", SEAL, [KEY])
+    assert not verify_imprint(imprint, "Total: 1\n", "en", SEAL.replace("7", "8"), [KEY])
+    assert not verify_imprint(imprint, "Total: 1\n", "en", SEAL, [OTHER_KEY])
+    for wrong in ("", imprint.lower(), imprint + "0", "\ud800", "é" * 20):
+        assert not verify_imprint(wrong, "Total: 1\n", "en", SEAL, [KEY])
+
+
+def test_an_imprint_does_not_depend_on_what_a_transport_does_to_line_ends() -> None:
+    imprint = make_imprint("a\n\nb\n", "en", SEAL, KEY)
+    for carried in ("a\r\n\r\nb\r\n", "a\r\rb\r", "\na\n\nb", "a\n\nb\n\n"):
+        assert verify_imprint(imprint, carried, "en", SEAL, [KEY])
+    assert not verify_imprint(imprint, "a\nb\n", "en", SEAL, [KEY]), "a line more or less is a change"
 
 
 def test_a_key_never_shows_its_secret() -> None:

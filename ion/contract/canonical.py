@@ -6,24 +6,23 @@ different orders share a text, whatever characters their values hold.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from ion.contract.fields import FIELDS, HEADER_SECTIONS, ORDER_SECTIONS, SECTIONS, Field, Kind, Section
 from ion.contract.forms import pair_text
 from ion.contract.notification import Notification
-from ion.order import Money, Order, Pair, decimal_text, read_decimal
+from ion.order import Money, Order, decimal_text, read_decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One stated value. `index`: () or (block,) or (position,) or (block, position), each from 0."""
 
     section: str
     field: str
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # type: ignore[assignment]  # a tuple's method of this name is of no use here
     value: str
 
     @property
@@ -63,8 +62,10 @@ def canonical_bytes(values: Iterable[Entry]) -> bytes:
 
 def canonical_line(entry: Entry) -> bytes:
     """The octets of one entry; those of all, in the contract's order, are what the seal covers."""
-    value = entry.value.encode()
-    return b"%s[%s]:%d:%s\n" % (entry.code.encode(), ",".join(map(str, entry.index)).encode(), len(value), value)
+    section, field, index, value = entry
+    octets = value.encode()
+    place = ",".join(map(str, index)) if index else ""
+    return f"{section}.{field}[{place}]:{len(octets)}:".encode() + octets + b"\n"
 
 
 def in_contract_order(values: Iterable[Entry]) -> list[Entry]:
@@ -98,12 +99,13 @@ def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any
 
 
 _RANK = {code: rank for rank, code in enumerate(FIELDS)}
+_REPEATED = frozenset(code for code, section in SECTIONS.items() if section.repeated)
 _SECTION_RANK = {code: rank for rank, code in enumerate(SECTIONS)}
 
 
 def _contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
-    block = entry.index[0] if SECTIONS[entry.section].repeated else 0
-    return _SECTION_RANK[entry.section], block, _RANK[entry.code], entry.index
+    section, field, index, _ = entry
+    return _SECTION_RANK[section], index[0] if section in _REPEATED else 0, _RANK[f"{section}.{field}"], index
 
 
 def _element(blocks: list[dict[str, Any]], place: int) -> dict[str, Any]:
@@ -128,23 +130,27 @@ def _block(section: Section, part: Any, index: tuple[int, ...]) -> Iterator[Entr
 
 
 def _canonical(field: Field, value: Any) -> str:
-    match field.kind:
-        case Kind.NUMBER:
-            return str(value) if isinstance(value, int) else decimal_text(value)
-        case Kind.MONEY:
-            assert isinstance(value, Money)
-            amount = decimal_text(value.amount)
-            return f"{amount} {value.currency}" if value.currency else amount
-        case Kind.FLAG:
-            return "1"
-        case Kind.PAIR:
-            assert isinstance(value, Pair)
-            return pair_text(value.name, value.value)
-        case Kind.INSTANT:
-            assert isinstance(value, datetime)
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        case _:
-            return str(value)
+    written = _WRITTEN.get(field.kind)
+    return written(value) if written else str(value)
+
+
+def _number(value: int | Decimal) -> str:
+    return str(value) if isinstance(value, int) else decimal_text(value)
+
+
+def _money(value: Money) -> str:
+    amount = decimal_text(value.amount)
+    return f"{amount} {value.currency}" if value.currency else amount
+
+
+# How values are written that are not texts already.
+_WRITTEN: dict[Kind, Callable[[Any], str]] = {
+    Kind.NUMBER: _number,
+    Kind.MONEY: _money,
+    Kind.FLAG: lambda _: "1",
+    Kind.PAIR: lambda pair: pair_text(pair.name, pair.value),
+    Kind.INSTANT: lambda instant: instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+}
 
 
 def _plain(kind: Kind, value: str) -> Any:

@@ -27,7 +27,7 @@ from ion.errors import RenderError, SettingError
 from ion.notify.blocks import Blocks
 from ion.notify.templates import Templates
 from ion.order import EXACT, Order, canonical_text
-from ion.seal import Key, make_seal
+from ion.seal import Key, make_imprint, make_seal
 
 # 7-bit transfer encodings only: not every relay on the way speaks 8BITMIME (RFC 6152), and one that does not bounces.
 _POLICY = email.policy.SMTP.clone(cte_type="7bit")
@@ -108,7 +108,9 @@ def render(
     }
     text = templates.text(context)
     html = templates.html(context)
-    attachment = _attachment(notification, order, seal)
+    shown = {"language": language.tag}
+    shown |= {kind: make_imprint(body, language.tag, seal, key) for kind, body in (("text", text), ("html", html))}
+    attachment = _attachment(notification, order, seal, shown)
     message_id = _message_id(values, envelope.sender)
     message = EmailMessage(policy=_POLICY)
     message["Subject"] = subject
@@ -142,8 +144,9 @@ def _set_bodies(
         message.add_attachment(attachment, "application", "json", filename=f"ion-{name}.json")
 
 
-def _attachment(notification: Notification, order: Order, seal: str) -> bytes:
-    document = {"ion": 1, "notification": notification.to_json(), "order": order.to_json(), "seal": seal}
+def _attachment(notification: Notification, order: Order, seal: str, shown: dict[str, str]) -> bytes:
+    stated = {"notification": notification.to_json(), "order": order.to_json()}
+    document = {"ion": 1, **stated, "seal": seal, "shown": shown}
     return (json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 

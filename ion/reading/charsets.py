@@ -174,7 +174,7 @@ def strictly(octets: bytes, name: str) -> str | None:
         text = _jis_of_windows(octets) if name == "cp50220" else octets.decode(name)
     except (UnicodeError, LookupError):
         return None
-    return _SURROGATES.sub("\ufffd", text)  # UTF-7 can spell them
+    return text if name == "utf_8" else _SURROGATES.sub("\ufffd", text)  # UTF-7 can spell them
 
 
 def _said_by_page(octets: bytes) -> str | None:

@@ -26,6 +26,7 @@ Place = tuple[str, tuple[int, ...]]
 # Labels of one notification's language that a body must hold to count as a notification that lost its title.
 _ENOUGH_LABELS = 5
 MAX_BLOCKS = 100_000
+_BOLD_MARK_AT_THE_END = re.compile(r"(?<!\\)\*\s*\Z")
 
 
 @dataclass
@@ -52,6 +53,8 @@ class Claim:
     """what an attachment states, already validated"""
     broken: str | None = None
     """why an attachment cannot be read"""
+    shown: dict[str, str] = field(default_factory=dict)
+    """what an attachment vouches for: kind of body → imprint, and the `language` of both"""
     agrees: bool = False
     """shows what another carrier proved, by the cheap check: nothing was located"""
     garbled: bool = False
@@ -93,7 +96,8 @@ class Claim:
 
 
 def attached_claim(body: Body) -> Claim | None:
-    """The claim of a JSON attachment `{"ion": 1, "notification": .., "order": .., "seal": ..}`; None: another file."""
+    """The claim of a JSON attachment, `{"ion": 1, "notification": .., "order": .., "seal": .., "shown": ..}`; None for
+    any other file."""
     try:
         document: Any = json.loads(body.text)
     except (ValueError, RecursionError) as error:
@@ -101,6 +105,9 @@ def attached_claim(body: Body) -> Claim | None:
     if not isinstance(document, dict) or document.get("ion") != 1 or not isinstance(document.get("seal"), str):
         return None
     claim = Claim("json", None, document["seal"])
+    shown = document.get("shown")
+    if isinstance(shown, dict):
+        claim.shown = {kind: imprint for kind, imprint in shown.items() if isinstance(imprint, str)}
     try:
         claim.stated = (
             Notification.model_validate(document.get("notification")),
@@ -167,7 +174,7 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool, g
         if name is None and anchor.heading is None:
             continue
         if current:
-            _take(claim, current, text[start : found.start], closing=name is None)
+            _take(claim, current, text[start : found.start], closing=name is None, glued=glued)
         else:
             claim.unread.append(text[start : found.start])
         start, current = found.end, None
@@ -190,7 +197,7 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool, g
                 claim.counts.setdefault(section, set()).add(count)
     else:
         if current:
-            _take(claim, current, text[start:], closing=True)
+            _take(claim, current, text[start:], closing=True, glued=glued)
             claim.complete = False
     return claim
 
@@ -209,8 +216,9 @@ def _block_numbers(language: Language, section: str, heading: str) -> tuple[int,
     return min(max(own, 1), MAX_BLOCKS) - 1, count
 
 
-def _take(claim: Claim, place: Place, text: str, *, closing: bool) -> None:
-    text = text.strip()
+def _take(claim: Claim, place: Place, text: str, *, closing: bool, glued: bool) -> None:
+    # A bold mark is told from a value's own by the edge of the word, which a glued label covers.
+    text = _BOLD_MARK_AT_THE_END.sub("", text).strip() if glued else text.strip()
     if place in claim.located and claim.located[place] != text:
         claim.twice.add(place)
     claim.located[place] = text

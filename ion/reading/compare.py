@@ -165,13 +165,13 @@ def _mangled(located: str, printed: str, *, last: bool, agreeing_html: bool) -> 
     seen, true = essence(located), essence(printed)
     if last and (true.startswith(seen) or re.match(r"\s+".join(map(re.escape, printed.split())) + r"\s", located)):
         return True
-    if any(mark in seen and mark not in true for mark in LOST_LETTERS) and _lost_letters(seen, true):
+    if any(mark in seen and mark not in true for mark in LOST_LETTERS) and lost_letters(seen, true):
         return True
     marks_lost = "".join(f"{re.escape(char)}?" if char in ".," else re.escape(char) for char in true)
     return agreeing_html and re.fullmatch(marks_lost, seen) is not None
 
 
-def _lost_letters(seen: str, true: str) -> bool:
+def lost_letters(seen: str, true: str) -> bool:
     """True where `seen` is `true` with letters beyond ASCII lost: each a mark, or a mark for each of its octets."""
     marks = sum(seen.count(mark) for mark in LOST_LETTERS)
     kept = "".join(letter for letter in seen if letter not in LOST_LETTERS)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ion.contract import Language, Notification
+from ion.contract import Language, Notification, language, tags
 from ion.contract.anchors import LOST_LETTERS
 from ion.order import Order
 from ion.reading.agreement import (
@@ -26,7 +26,7 @@ from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_
 from ion.reading.repair import Budget, repaired, with_repair
 from ion.reading.streams import forms
 from ion.reading.unwrap import Body, TooBig, Unparsable, bodies
-from ion.seal import Key, normal_seal
+from ion.seal import SEAL_PATTERN, Key, normal_seal, verify_imprint
 
 Grade = Literal["sealed", "consistent", "review", "none"]
 _CARRIERS = ("json", "html", "text")
@@ -88,11 +88,10 @@ class _Reader:
                 return [attached]
             if body.kind == "json":
                 return []
-        agreeing = self._agreeing(body)
+        agreeing = self._vouched(body) or self._agreeing(body)
         if agreeing:
             return [agreeing]
-        best: list[Claim] = []
-        most = -1
+        readings: list[tuple[tuple[int, int], list[Claim]]] = []  # how many claims are settled, how many seals whole
         for form in forms(body.kind, body.text):
             claims = visible_claims(form.text, body.kind, glued=form.glued)
             for claim in claims:
@@ -100,17 +99,30 @@ class _Reader:
             settled = sum(self._settled(claim) for claim in claims)
             if claims and settled == len(claims):
                 return claims
-            self._other_forms += claims if best else []
-            if settled > most:
-                best, most = claims, settled
-            if not claims and not any(mark in body.text for mark in _MARKS):
+            if claims:
+                whole = sum(SEAL_PATTERN.fullmatch(claim.seal or "") is not None for claim in claims)
+                readings.append(((settled, whole), claims))
+            elif not any(mark in body.text for mark in _MARKS):
                 break
-        if most <= 0 and self._contradicts(best):
+        (most, _), best = max(readings, key=lambda reading: reading[0], default=((0, 0), []))
+        self._other_forms += [claim for _, claims in readings if claims is not best for claim in claims]
+        if not most and self._contradicts(best):
+            best = next((claims for _, claims in readings if self._explains(claims, best)), best)
+        if not most and self._contradicts(best):
             fewest = min((len(known.entries) for known in self._proved.values()), default=0)
             labelled = any(2 * len(claim.located) > fewest for claim in best)
             garbled = self._garbled(body, labelled=labelled)
             return [garbled] if garbled else best
         return best
+
+    def _vouched(self, body: Body) -> Claim | None:
+        """The claim of a body that is just as its sender wrote it and read it back."""
+        for proved in tuple(self._proved.values())[:_MOST_COMPARED]:
+            seal, shown = proved.claim.seal or "", proved.claim.shown
+            imprint, tag = shown.get(body.kind), shown.get("language")
+            if imprint and tag in tags() and verify_imprint(imprint, body.text, tag, seal, self._keys):
+                return _agreed(body, language(tag), proved)
+        return None
 
     def _agreeing(self, body: Body) -> Claim | None:
         """The claim of a body that shows what was proved, where the cheap check can tell."""
@@ -121,11 +133,24 @@ class _Reader:
 
     def _contradicts(self, claims: list[Claim]) -> bool:
         """True where nothing in a body, or something else, stands for what another one proved."""
+        told = self._told(claims)
+        return not claims or told is None or any(problem.code == "contradiction" for problem in told)
+
+    def _explains(self, claims: list[Claim], likeliest: list[Claim]) -> bool:
+        """True where another form of a body shows exactly as proved whatever its likeliest form contradicts."""
+        told, contradicting = self._told(claims), self._told(likeliest)
+        if told is None or contradicting is None or len(claims) != len(likeliest):
+            return False
+        contradicted = {problem.field for problem in contradicting if problem.code == "contradiction"}
+        return all(problem.code != "contradiction" and problem.field not in contradicted for problem in told)
+
+    def _told(self, claims: list[Claim]) -> list[Problem] | None:
+        """How claims differ from what was proved; None where one of them is of something else."""
         known = [self._proved.get(normal_seal(claim.seal or "")) for claim in claims]
-        return not claims or any(
-            proved is None or any(problem.code == "contradiction" for problem in differences(claim, proved))
-            for claim, proved in zip(claims, known, strict=True)
-        )
+        if None in known:
+            return None
+        pairs = zip(claims, known, strict=True)
+        return [problem for claim, proved in pairs if proved for problem in differences(claim, proved)]
 
     def _garbled(self, body: Body, *, labelled: bool) -> Claim | None:
         """The claim of a body that shows what was proved, but for letters that a charset lost.
@@ -142,10 +167,9 @@ class _Reader:
 
     def _claim(self, body: Body, stream: str, agreeing: Callable[[str, Proved], Language | None]) -> Claim | None:
         for proved in tuple(self._proved.values())[:_MOST_COMPARED]:
-            language = agreeing(stream, proved)
-            if language:
-                stated = (proved.notification, proved.order)
-                return Claim(body.kind, language, proved.claim.seal, stated=stated, agrees=True)
+            known = agreeing(stream, proved)
+            if known:
+                return _agreed(body, known, proved)
         return None
 
     def _settled(self, claim: Claim) -> bool:
@@ -182,6 +206,11 @@ class _Reader:
 _MOST_COMPARED = 20  # proved notifications that a body is paved with; any number is compared field by field
 # What the title of a notification holds in every language: a body without it is not read a second time.
 _MARKS = ("ION", "Order Notification")
+
+
+def _agreed(body: Body, known: Language, proved: Proved) -> Claim:
+    stated = (proved.notification, proved.order)
+    return Claim(body.kind, known, proved.claim.seal, stated=stated, agrees=True)
 
 
 def _grouped(claims: list[Claim]) -> list[list[Claim]]:
@@ -235,9 +264,9 @@ def _held_against(claims: list[Claim], proved: Proved) -> Judged:
             problems.append(Problem("repair", None, f"the {claim.carrier} part: {claim.repair}"))
         problems += found[id(claim)]
     grade: Grade = "review" if any(problem.code == "contradiction" for problem in problems) else "sealed"
-    language = next((claim.language.tag for claim in claims if claim.language), None)
+    tag = next((claim.language.tag for claim in claims if claim.language), None)
     return Judged(
-        grade, proved.notification, proved.order, tuple(problems), proved.claim.seal, proved.claim.carrier, language
+        grade, proved.notification, proved.order, tuple(problems), proved.claim.seal, proved.claim.carrier, tag
     )
 
 
@@ -246,7 +275,7 @@ def _unproved(claims: list[Claim], keys: Sequence[Key]) -> Judged:
     best = max(claims, key=lambda claim: (not claim.unreadable, len(claim.entries)))
     built = _stated(best) or next((built for built in map(_stated, claims) if built), None)
     seal = next((claim.seal for claim in claims if claim.seal), None)
-    problems = [_why_unproved(claim, keys) for claim in claims if claim.seal]
+    problems = [_why_unproved(claim, keys) for claim in claims if claim.seal and not claim.broken]
     if seal is None and any(claim.value("proof.key_id") for claim in claims):
         problems.append(
             Problem("seal", "proof.seal", "the notification names the key of its seal, but the seal is gone")
@@ -272,9 +301,9 @@ def _unproved(claims: list[Claim], keys: Sequence[Key]) -> Judged:
         problems += _inconsistencies(built[1])
         if not problems:
             grade = "consistent"
-    language = next((claim.language.tag for claim in claims if claim.language), None)
+    tag = next((claim.language.tag for claim in claims if claim.language), None)
     notification, order = built or (None, None)
-    return Judged(grade, notification, order, tuple(dict.fromkeys(problems)), seal, best.carrier, language)
+    return Judged(grade, notification, order, tuple(dict.fromkeys(problems)), seal, best.carrier, tag)
 
 
 def _stated(claim: Claim) -> tuple[Notification, Order] | None:

@@ -4,23 +4,26 @@ A line that was broken anew is joined with a blank or without one: behind a hyph
 inside a word too long for a line, nobody can tell. A line behind the last value of a block is part of it, or somebody's
 note. And what one carrier lost another may show. A program does the same everywhere in a mail, so first each of a
 few manners of joining is tried on the whole of it, then single places are changed, the likeliest first, within a
-bounded number of tries. Only blanks, line joins and what belongs to a value are in question, never a character of it.
+bounded number of tries. Only blanks, line joins and what belongs to a value are in question, never a character of it;
+but a word of the catalogue stands for a code, and may have lost letters.
 """
 
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise, product, repeat
 from typing import Literal
 
-from ion.contract import FIELDS, SECTIONS, Kind, Unreadable, canonical_line, in_contract_order
+from ion.contract import FIELDS, SECTIONS, Kind, Language, Unreadable, canonical_line, in_contract_order, print_value
 from ion.contract.anchors import LOST_LETTERS, is_ideographic
 from ion.contract.forms import LINE_BREAK
 from ion.order import MAX_TEXT
 from ion.reading.claims import Claim, Place, entry_at, place_name, read_text
+from ion.reading.compare import lost_letters
 from ion.reading.links import without_gateways
 from ion.reading.proof import Problem, Proved, build, miscounted
+from ion.reading.streams import essence
 from ion.seal import Key, normal_seal, sealed_letters
 
 MAX_CLAIMS = 60  # of one message, in all the forms they were read in
@@ -34,8 +37,9 @@ _MOST_ADDED = 12  # lines that somebody may have written behind a value
 _MARGIN = 3  # columns that a full line may be shorter than the longest: indents
 _LONG_WORD = 50  # characters: together they may be a word too long for a line
 # What makes a text have more than one plausible reading.
-_DOUBTFUL = re.compile(r"[\n?\ufffd]|(?<!\S)/(?=\S)|(?<=\S)/(?!\S)|https?://")
-_TIGHT_BREAK = re.compile(r"(?<!\S)/(?=\S)|(?<=\S)/(?!\S)")
+_TIGHT_BREAK = re.compile(r"(?<!\S)/+(?=[^\s/])|(?<=[^\s/])/+(?!\S)")
+_DOUBTFUL = re.compile(rf"[\n?\ufffd]|{_TIGHT_BREAK.pattern}|https?://")
+_COUNTRY_CODE = re.compile(r"\(\s*([A-Z]{2})\s*\)\s*\Z")
 _LOST_AND_BLANKS = f"{LOST_LETTERS} \t\r\u00a0\u202f\u3000"
 _BREAK_BEFORE = "/?&=#"  # in the address of a page
 _BREAK_BEHIND = "-\u2010\u2013\u2014/?&=%#_+~"
@@ -53,10 +57,11 @@ class _Reading:
 @dataclass(frozen=True)
 class _Manner:
     """How a mail program broke lines: whether without a blank behind a hyphen, between ideographs, in long words (at
-    the end of full lines, of any line after two programs of different widths, of none); and whether a `?` at the end of
-    a value stands for a blank that a charset lost."""
+    the end of full lines, of any line after two programs of different widths, of none); whether a `?` at the end of a
+    value stands for a blank that a charset lost; and whether a slash at the edge of a word was one between blanks."""
 
     lost_blanks: bool = False
+    tight_breaks: bool = False
     hyphen: bool = True
     ideograph: bool = True
     long_word: Literal["full", "any", "none"] = "full"
@@ -80,7 +85,8 @@ class _Manner:
 
 
 _LONG_WORDS: tuple[Literal["full", "any", "none"], ...] = ("full", "any", "none")
-_MANNERS = tuple(_Manner(*chosen) for chosen in product((False, True), (True, False), (True, False), _LONG_WORDS))
+_NO_YES, _YES_NO = (False, True), (True, False)
+_MANNERS = tuple(_Manner(*chosen) for chosen in product(_NO_YES, _NO_YES, _YES_NO, _YES_NO, _LONG_WORDS))
 
 
 @dataclass
@@ -179,7 +185,10 @@ def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
     # The more values were broken, the less single ones can be tried: then only manners are.
     most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
     seen: list[list[list[_Reading]]] = []
+    tight = any(row.value.tight for row in doubtful if row.value)
     for manner in _MANNERS:
+        if manner.tight_breaks and not tight:
+            continue
         readings = [row.plausible(manner, width, most_changes) for row in doubtful]
         if all(readings) and readings not in seen:
             seen.append(readings)
@@ -204,6 +213,11 @@ class _Value:
         later = max(map(len, self._lines[1:-1]), default=0)
         return later, len(self._lines[0]) if len(self._lines) > 1 else 0
 
+    @property
+    def tight(self) -> bool:
+        """True where a slash that could be a break in a value stands at the edge of a word."""
+        return FIELDS[self.place[0]].kind == Kind.LINES and any(map(_TIGHT_BREAK.search, self._lines))
+
     def _full(self, number: int, width: int) -> bool:
         """True where a line is as long as lines are. The first one may have the label before it, or not."""
         length = len(self._lines[number])
@@ -215,6 +229,8 @@ class _Value:
         lines = self._lines
         if manner.lost_blanks:
             lines = [bare for bare in (line.strip(_LOST_AND_BLANKS) for line in lines) if bare] or [""]
+        if manner.tight_breaks and self.tight:
+            lines = [_loosened(line).strip() for line in lines]
         glued: list[bool | None] = []
         word = 0
         for number, (left, right) in enumerate(pairwise(lines)):
@@ -222,7 +238,7 @@ class _Value:
             begun = bool(glued and glued[-1]) and tail == left  # the word began in an earlier line
             word = len(tail) + (word if begun else 0)
             glued.append(manner.glues(left, right, full=self._full(number, width), word=word))
-        key = (manner.lost_blanks, *glued)
+        key = (manner.lost_blanks, manner.tight_breaks, *glued)
         if key not in self._kept:
             self._kept[key] = self._readings(lines, glued, most_changes)
         return self._kept[key]
@@ -231,7 +247,7 @@ class _Value:
         texts: dict[str, tuple[int, str]] = {}
         for joined, changes, without in _joined(lines, glued, most_changes=most_changes):
             texts.setdefault(joined, (changes, "lines were joined without a blank" if without else ""))
-            for other, told in _mended(joined, self.place):
+            for other, told in _mended(joined, self.place, self._language):
                 texts.setdefault(other, (changes + 1, told))
         if self.place in self._claim.closing:
             for kept in range(len(lines) - 1, max(0, len(lines) - 1 - _MOST_ADDED), -1):
@@ -262,12 +278,34 @@ def _joined(
             yield "".join(text), changes, without
 
 
-def _mended(text: str, place: Place) -> Iterator[tuple[str, str]]:
+def _mended(text: str, place: Place, language: Language) -> Iterator[tuple[str, str]]:
     """What else one line of text may be, and what was done for it."""
+    if any(mark in text for mark in LOST_LETTERS):
+        for word in _known_words(text, place, language):
+            if lost_letters(essence(text), essence(word)):
+                yield word, f"letters that a charset lost in {word!r} were put back"
     if (linked := without_gateways(text)) != text:
         yield linked, "an address that a gateway rewrote was put back"
-    if FIELDS[place[0]].kind == Kind.LINES and (loose := _TIGHT_BREAK.sub(" / ", text)) != text:
+    if FIELDS[place[0]].kind == Kind.LINES and (loose := _loosened(text)) != text:
         yield loose, "a blank beside a line break was put back"
+
+
+def _known_words(text: str, place: Place, language: Language) -> Iterable[str]:
+    """What the catalogue prints for values that are a code: what it is called is no part of the value."""
+    match FIELDS[place[0]].kind:
+        case Kind.COUNTRY:
+            named = _COUNTRY_CODE.search(text)
+            return [print_value(Kind.COUNTRY, named[1], language)] if named else []
+        case Kind.WORD:
+            return language.words[place[0].partition(".")[2]].values()
+        case Kind.FLAG:
+            return [print_value(Kind.FLAG, "1", language)]
+        case _:
+            return []
+
+
+def _loosened(text: str) -> str:
+    return _TIGHT_BREAK.sub(lambda found: " / " * len(found[0]), text)
 
 
 def _search(

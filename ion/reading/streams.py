@@ -82,6 +82,8 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Quotation marks where the breaks before their lines were left out.
+_MARKS_BEHIND = re.compile(r"(?P<kept> \\. ) | (?<=\S) >+ (?=\s|\Z)", re.VERBOSE | re.DOTALL)
 _HEADING_MARKS = re.compile(r"^[^\S\n]*#{1,6}(?=\s|\Z)", re.MULTILINE)  # headings likewise: ## Label:
 _ADDRESS_BEHIND = re.compile(rf"\s?<\s?{_SCHEME}[^<>]*>", re.IGNORECASE)
 
@@ -120,6 +122,8 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     if listed:
         numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
         yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
+    unmarked = _MARKS_BEHIND.sub(lambda found: found["kept"] or "", _without_links(plain))
+    yield Form(_without_marks(unmarked), "quotation marks behind words were removed")
     yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
     yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
@@ -229,11 +233,19 @@ def without_program_marks(text: str) -> str:
 
     Addresses stand in addresses where a mail was forwarded again: `a@b.c<mailto:a@b.c<mailto:a@b.c>>`.
     """
+    return _without_marks(_without_links(text))
+
+
+def _without_links(text: str) -> str:
     for _ in range(_MOST_NESTED):
         shorter = _LINKS.sub(lambda found: found[found.lastgroup] if found.lastgroup else "", text)
         if shorter == text:
             break
         text = shorter
+    return text
+
+
+def _without_marks(text: str) -> str:
     return _HEADING_MARKS.sub("", _MARKS.sub(lambda found: found["kept"] or ("\n" if found["bar"] else ""), text))
 
 

@@ -13,6 +13,7 @@ import email
 import email.header
 import email.message
 import email.policy
+import email.utils
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -136,9 +137,7 @@ def _message_bodies(raw: bytes, place: str, depth: int, budget: _Budget) -> Iter
 def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _Budget) -> Iterator[Body]:
     if depth > MAX_DEPTH:
         raise TooBig(f"more than {MAX_DEPTH} levels")
-    for name in ("content-type", "content-disposition", "content-transfer-encoding"):
-        if len(str(part.get(name) or "")) > MAX_HEADER_LENGTH:  # the library takes time with the square of it
-            del part[name]
+    _without_overlong(part, "content-type")
     content_type = part.get_content_type()
     if content_type in _IGNORED:
         return
@@ -149,15 +148,17 @@ def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _B
                 separator = "/" if content_type in _MESSAGES else "."
                 yield from _part_bodies(inner, f"{place}{separator}{number}", depth + 1, budget)
         return
+    _without_overlong(part, "content-disposition", "content-transfer-encoding")
     octets = _octets(part)
     budget.spend(len(octets))
+    parameters = _parameters(part, "content-type")
     leaf = _Leaf(
         octets,
         content_type,
-        _name(part),
-        str(_asked(part.get_content_charset) or ""),
-        flowed=_parameter(part, "format") == "flowed",
-        delsp=_parameter(part, "delsp") == "yes",
+        _plain_name(_parameters(part, "content-disposition").get("filename") or parameters.get("name", "")),
+        parameters.get("charset", "").lower(),
+        flowed=parameters.get("format", "").lower() == "flowed",
+        delsp=parameters.get("delsp", "").lower() == "yes",
     )
     yield from _leaf_bodies(leaf, place, depth, budget)
 
@@ -210,11 +211,23 @@ def _kind(leaf: _Leaf) -> _Kind | None:
     return "text" if leaf.content_type.startswith(("text/", "multipart/")) else None
 
 
-def _name(part: email.message.Message) -> str:
+def _plain_name(name: str) -> str:
     """The name of a file in lower case, also where it is written as an encoded word, which RFC 2047 (5) forbids."""
-    name = str(_asked(part.get_filename) or "")
     words = _asked(lambda: str(email.header.make_header(email.header.decode_header(name)))) if "=?" in name else None
     return (words or name).strip().lower()
+
+
+def _without_overlong(part: email.message.Message, *names: str) -> None:
+    for name in names:
+        if len(str(part.get(name) or "")) > MAX_HEADER_LENGTH:  # the library takes time with the square of it
+            del part[name]
+
+
+def _parameters(part: email.message.Message, header: str) -> dict[str, str]:
+    """The parameters of a header by their names in lower case, decoded (RFC 2231); of two of one name the first."""
+    found = _asked(lambda: part.get_params([], header)) or []
+    values = ((name, _asked(partial(email.utils.collapse_rfc2231_value, value))) for name, value in reversed(found))
+    return {name.lower(): value for name, value in values if value is not None}
 
 
 def _encoding(part: email.message.Message) -> str:
@@ -226,10 +239,13 @@ def _octets(part: email.message.Message) -> bytes:
     said = _encoding(part)
     if said not in _ENCODINGS:
         return _plainly_decoded(_payload(part), said)
-    written = _asked(part.get_payload)
-    part.replace_header("content-transfer-encoding", said)  # the library takes the name as it stands, blanks and all
-    if said == "base64" and isinstance(written, str) and _NOT_BASE64.search(written[:1000].encode("utf-8", "replace")):
-        del part["content-transfer-encoding"]
+    if part["content-transfer-encoding"] != said:
+        # The library takes the name as it stands, blanks and all.
+        part.replace_header("content-transfer-encoding", said)
+    if said == "base64":
+        written = _asked(part.get_payload)
+        if isinstance(written, str) and _NOT_BASE64.search(written[:1000].encode("utf-8", "replace")):
+            del part["content-transfer-encoding"]
     return _payload(part)
 
 
@@ -269,10 +285,6 @@ def _asked(question: Callable[[], _Answer]) -> _Answer | None:
         raise
     except Exception:
         return None
-
-
-def _parameter(part: email.message.Message, name: str) -> str:
-    return str(_asked(lambda: part.get_param(name)) or "").lower()
 
 
 _SOFT = (" ", "\u00a0")  # some gateway may have made the blank of a soft break one that does not break
