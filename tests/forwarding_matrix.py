@@ -32,10 +32,7 @@ DESTROYED = {
     ("flowed-delsp", "no-break"): "the blanks of soft breaks inside words are told from others no more",
     ("quoted text", "strip-tags"): "quotation marks of lines stand inside words",
 }
-QUOTING = {
-    *("claws claws-combed claws-joined flowed flowed-delsp quoted eudora chevrons bar thebat hyphenating".split()),
-    *("mutt-quoted trailing-blanks gnus proton mailru apple ios outlook-2019".split()),
-}
+_QUOTED_LINE = re.compile(r"^\s*\w{0,5}[>|]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ class Mail:
     def destroyed(self) -> bool:
         """True where the ways it took leave no text or HTML whole (see `DESTROYED`)."""
         ways = [*(client for client, _ in self.hops), *self.gateways]
-        quoted = "strip-tags" in ways and QUOTING & set(ways[: ways.index("strip-tags")])
-        return bool(quoted) or ("no-break" in ways and "flowed-delsp" in ways[: ways.index("no-break")])
+        quoted = "strip-tags" in ways and any(map(quotes, ways[: ways.index("strip-tags")]))
+        return quoted or ("no-break" in ways and "flowed-delsp" in ways[: ways.index("no-break")])
 
 
 @cache
@@ -72,6 +69,14 @@ def orders() -> dict[str, Order]:
 @lru_cache(maxsize=64)
 def sent(order_name: str, tag: str) -> bytes:
     return rendered(orders()[order_name], tag).raw
+
+
+@cache
+def quotes(way: str) -> bool:
+    """True where a client puts a mark before the lines of the text it forwards."""
+    forwarded = (CLIENTS[way](sent("usual, small", "en"), Options(parts=parts)) for parts in PARTS if way in CLIENTS)
+    messages = (email.message_from_bytes(raw, policy=email.policy.default) for raw in forwarded)
+    return any(kind == "text" and _QUOTED_LINE.search(text) for message in messages for kind, text in _texts(message))
 
 
 def matrix(count: int, *, seed: int = 0, first: int = 0) -> Iterator[Mail]:

@@ -32,7 +32,7 @@ from ion.contract import (
     read_value,
     tags,
 )
-from ion.contract.anchors import AnchorFinder, is_ideographic
+from ion.contract.anchors import AnchorFinder, Known, is_ideographic
 from ion.contract.fields import HEADER_SECTIONS
 from ion.contract.forms import guard, pair_text
 from ion.contract.languages import Anchor, expected_labels, title_finder
@@ -204,6 +204,28 @@ def test_an_anchor_is_found_where_a_line_broke_behind_its_hyphen_or_between_its_
                 body = f"value\n{printed[:place]}\n{printed[place:]}: value"
                 (found,) = known.finder.find(body)
                 assert found.meaning is anchor or body[found.start - 1] == "\n", f"{printed[:place]}|{printed[place:]}"
+
+
+@each_language
+def test_an_anchor_is_found_however_many_blanks_stand_between_its_words(known: Language) -> None:
+    for text, anchor in known.anchors.items():
+        printed = text.format(n=12, count=345).replace(" ", " " * 100)
+        (found,) = known.finder.find(f"A:{' ' * 100}{printed}{' ' * 100}: value")
+        assert found.meaning is anchor
+
+
+_pieces = st.sampled_from(
+    [*"ab:1?>\\ \n", " " * 70, "Total", "Unit price", "Item 1 of 2", "\uff1a", "Address line", "Unit\n"]
+)
+
+
+@given(st.lists(st.lists(_pieces, max_size=12).map("".join), max_size=4), st.booleans())
+@settings(max_examples=300)
+def test_what_was_found_in_other_texts_never_changes_what_is_found(texts: list[str], glued: bool) -> None:
+    known: Known = {}
+    for text in texts:
+        finder = language("en").finder
+        assert list(finder.find(text, glued=glued, known=known)) == list(finder.find(text, glued=glued))
 
 
 @each_language

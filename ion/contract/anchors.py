@@ -9,13 +9,16 @@ A blank of an anchor is any run of blanks or line breaks in the text. Where mail
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 COLONS = ":\uff1a"
 _COLON = re.compile(f"[{COLONS}]")
 _NUMBER = "#"
-_MOST_GUESSES = 100_000
+# Letters that are put in place of lost ones: a text in which labels can be read at all needs far less.
+_SOME_GUESSES = 2000
+_GUESSES_A_CHARACTER = 0.1
 _MOST_DIGITS = 6
+_WINDOW = 60  # characters, hardly ever reached by an anchor
 _DIGITS = "0123456789"
 LOST_LETTERS = "?\ufffd"
 """What stands where a charset had no letter."""
@@ -23,10 +26,12 @@ _BRANCHING = frozenset(_DIGITS + LOST_LETTERS)
 _END = ""  # the edge of the tree that says what ends here
 
 Meaning = TypeVar("Meaning")
+Known = dict[tuple[str, bool], tuple[tuple[int, Any] | None, bool]]
+"""The end of a text, and whether labels may be glued → the start and meaning of the anchor there, and whether the text
+was too short to tell."""
 
 
-@dataclass(frozen=True)
-class Found(Generic[Meaning]):
+class Found(NamedTuple, Generic[Meaning]):
     """An anchor in a text: it begins at `start`, its colon ends at `end`."""
 
     start: int
@@ -45,44 +50,52 @@ class AnchorFinder(Generic[Meaning]):
                 node = node.setdefault(character, {})
             node[_END] = meaning
 
-    def find(
-        self, text: str, start: int = 0, end: int | None = None, *, glued: bool = False
-    ) -> Iterator[Found[Meaning]]:
-        """Every anchor in `text[start:end]`, in reading order, none overlapping another.
+    def find(self, text: str, *, glued: bool = False, known: Known | None = None) -> Iterator[Found[Meaning]]:
+        """Every anchor in `text`, in reading order, none overlapping another.
 
         Of several that end at one colon it is the longest. A letter, digit or backslash before it means it is none,
         unless `glued`; a backslash between it and its colon (see `forms.guard`) always does. What a charset lost (`?`)
-        may have been any letter that is not ASCII.
+        may have been any letter that is not ASCII. `known`: what this finder found before; texts that are much alike
+        are then walked once.
         """
-        floor, guesses = start, [_MOST_GUESSES]
-        for colon in _COLON.finditer(text, start, len(text) if end is None else end):
+        floor, guesses = 0, [_SOME_GUESSES + int(_GUESSES_A_CHARACTER * len(text))]
+        known = {} if known is None else known
+        for colon in _COLON.finditer(text):
             behind = colon.start()
             while behind > floor and text[behind - 1].isspace():
                 behind -= 1
-            found = _Walk(text, floor, glued, guesses).longest(self._tree, behind)
+            before = max(floor, behind - _WINDOW)
+            window = text[before:behind]
+            if (window, glued) not in known:
+                walk = _Walk(window, glued, guesses)
+                known[window, glued] = walk.longest(self._tree, len(window)), walk.ended
+            found, ended = known[window, glued]
+            if ended and before > floor:
+                before, found = floor, _Walk(text[floor:behind], glued, guesses).longest(self._tree, behind - floor)
             if found is not None:
-                yield Found(found[0], colon.end(), found[1])
+                yield Found(before + found[0], colon.end(), found[1])
                 floor = colon.end()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Walk:
-    """One walk through the tree, backwards through `text` and no further than `floor`. `guesses`: how many letters may
-    still be put in place of lost ones, in the whole text."""
+    """One walk through the tree, backwards through `text`. `guesses`: how many letters may still be put in place of
+    lost ones; `ended`: the text ended before the walk did."""
 
     text: str
-    floor: int
     glued: bool
     guesses: list[int]
+    ended: bool = False
 
     def longest(self, node: dict[str, Any], place: int) -> tuple[int, Any] | None:
         """The longest anchor whose last unread character stands before `place`: its start and meaning."""
-        text, floor = self.text, self.floor
+        text = self.text
         best: tuple[int, Any] | None = None
         while True:
             if _END in node and (place == 0 or not self._joins(text[place - 1])):
                 best = (place, node[_END])
-            if place <= floor:
+            if place == 0:
+                self.ended = True
                 break
             character = text[place - 1]
             if character in _BRANCHING or character.isspace():
@@ -94,7 +107,7 @@ class _Walk:
                 node = node[character]
             elif character.isspace() and not (best is not None and best[0] == place):
                 begin = self._before_blanks(place)
-                if not _broken(text, begin, place, floor):
+                if not _broken(text, begin, place):
                     break
                 place = begin
             else:
@@ -112,13 +125,13 @@ class _Walk:
             return min((way for way in ways if way), default=None, key=lambda way: way[0])
         if character in _DIGITS:
             first = place - 1
-            while first > self.floor and place - first <= _MOST_DIGITS and text[first - 1] in _DIGITS:
+            while first > 0 and place - first <= _MOST_DIGITS and text[first - 1] in _DIGITS:
                 first -= 1
             return self.longest(node[_NUMBER], first) if _NUMBER in node and place - first <= _MOST_DIGITS else None
         return self.longest(node[" "], self._before_blanks(place)) if " " in node else None
 
     def _before_blanks(self, place: int) -> int:
-        while place > self.floor and self.text[place - 1].isspace():
+        while place > 0 and self.text[place - 1].isspace():
             place -= 1
         return place
 
@@ -127,9 +140,9 @@ class _Walk:
         return not self.glued and (character.isalnum() or character in "_\\")
 
 
-def _broken(text: str, begin: int, place: int, floor: int) -> bool:
+def _broken(text: str, begin: int, place: int) -> bool:
     """True where the blanks `text[begin:place]` may be a line break that stands for nothing."""
-    if begin <= floor or place >= len(text):
+    if begin == 0 or place == len(text):
         return False
     before, behind = text[begin - 1], text[place]
     return before == "-" or (is_ideographic(before) and is_ideographic(behind))

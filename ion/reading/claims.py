@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ion.contract import SECTIONS, Entry, Language, Notification, Unreadable, entries, read_value
+from ion.contract.anchors import Known
 from ion.contract.fields import FIELDS
 from ion.contract.languages import SEAL_LABEL, proof_finder, title_finder
 from ion.order import Order
@@ -59,11 +60,20 @@ class Claim:
     """shows what another carrier proved, by the cheap check: nothing was located"""
     garbled: bool = False
     """agrees, but for letters that a charset lost"""
+    reads: dict[tuple[str, str, str], str | Unreadable] = field(default_factory=dict, repr=False, compare=False)
+    """what texts read as, for the claims of one message together: by field, text and language tag"""
 
     @cached_property
     def read(self) -> dict[Place, str | Unreadable]:
         """What each located text reads as: its canonical value, or why it is none. Read when first asked for."""
-        return {place: read_text(place, text, self.language) for place, text in self.located.items() if self.language}
+        return {place: self._reading(place, text) for place, text in self.located.items()} if self.language else {}
+
+    def _reading(self, place: Place, text: str) -> str | Unreadable:
+        assert self.language is not None
+        key = (place[0], text, self.language.tag)
+        if key not in self.reads:
+            self.reads[key] = read_text(place, text, self.language)
+        return self.reads[key]
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -82,6 +92,12 @@ class Claim:
             for place, why in self.read.items()
             if isinstance(why, Unreadable)
         }
+
+    @property
+    def shows(self) -> tuple[object, ...]:
+        """All that was found in a body: equal for two claims that prove, repair and contradict alike."""
+        found = (self.located, self.closing, self.twice, self.counts, self.unread)
+        return (self.language, self.seal, *found, self.complete)
 
     @property
     def order_number(self) -> str | None:
@@ -126,17 +142,21 @@ def _damaged_attachment(text: str, error: Exception) -> Claim | None:
     return Claim("json", None, seal[1] if seal else None, broken=f"it is no JSON: {error}")
 
 
-def visible_claims(stream: str, carrier: str, *, glued: bool = False) -> list[Claim]:
+def visible_claims(
+    stream: str, carrier: str, *, glued: bool = False, anchors: dict[str, Known] | None = None
+) -> list[Claim]:
     """The claims in a stream of visible text, in reading order, whatever languages they are in.
 
-    `glued`: labels may stand directly behind a value.
+    `glued`: labels may stand directly behind a value. `anchors`: by language tag, what was found in other streams of
+    one message, which are much alike.
     """
+    anchors = {} if anchors is None else anchors
     titles = list(title_finder().find(stream, glued=glued))
     if not titles:
-        return _untitled(stream, carrier)
+        return _untitled(stream, carrier, anchors)
     ends = [title.start for title in titles[1:]] + [len(stream)]
     claims = [
-        _read_region(stream[title.end : end], title.meaning, carrier, titled=True, glued=glued)
+        _read_region(stream[title.end : end], title.meaning, carrier, anchors, titled=True, glued=glued)
         for title, end in zip(titles, ends, strict=True)
     ]
     # Somebody who forwards may write the title in a note of their own; that alone is no notification.
@@ -144,7 +164,7 @@ def visible_claims(stream: str, carrier: str, *, glued: bool = False) -> list[Cl
     return full or [claim for claim in claims if len(claim.located) > 1]
 
 
-def _untitled(stream: str, carrier: str) -> list[Claim]:
+def _untitled(stream: str, carrier: str, anchors: dict[str, Known]) -> list[Claim]:
     """A notification that lost its title: the language whose labels fill the stream, if any does.
 
     Every shop's mail says "Name:" and "City:"; a numbered heading or the heading of the proof only we print.
@@ -153,11 +173,13 @@ def _untitled(stream: str, carrier: str) -> list[Claim]:
     counted = [(sum(1 for _ in known.finder.find(stream)), known) for known in candidates.values()]
     if not counted:
         return []
-    anchors, best = max(counted, key=lambda found: found[0])
-    return [_read_region(stream, best, carrier, titled=False)] if anchors >= _ENOUGH_LABELS else []
+    labels, best = max(counted, key=lambda found: found[0])
+    return [_read_region(stream, best, carrier, anchors, titled=False)] if labels >= _ENOUGH_LABELS else []
 
 
-def _read_region(text: str, language: Language, carrier: str, *, titled: bool, glued: bool = False) -> Claim:
+def _read_region(
+    text: str, language: Language, carrier: str, anchors: dict[str, Known], *, titled: bool, glued: bool = False
+) -> Claim:
     """Walk the anchors of one notification and take the text between them.
 
     The region ends with the seal, or where the text does. An anchor that does not belong to the section it stands in is
@@ -168,7 +190,7 @@ def _read_region(text: str, language: Language, carrier: str, *, titled: bool, g
     current: Place | None = ("opening.order_number", ()) if titled else None
     start = 0
     repeats: dict[tuple[str, int], int] = {}
-    for found in language.finder.find(text, glued=glued):
+    for found in language.finder.find(text, glued=glued, known=anchors.setdefault(language.tag, {})):
         anchor = found.meaning
         name = anchor.labels.get(SECTIONS[section].labels) if section else None
         if name is None and anchor.heading is None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ion.contract import Language, Notification, language, tags
-from ion.contract.anchors import LOST_LETTERS
+from ion.contract import Language, Notification, Unreadable, language, tags
+from ion.contract.anchors import LOST_LETTERS, Known
 from ion.order import Order
 from ion.reading.agreement import (
     agreeing_language,
@@ -65,9 +65,18 @@ def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
     # Cheapest carrier first: what it proves, the others are only compared with.
     for place, body in sorted(enumerate(found), key=lambda numbered: _CARRIERS.index(numbered[1].kind)):
         claims[place] = reader.claims(body)
-    return tuple(
-        reader.judge(group) for group in _grouped([claim for place in sorted(claims) for claim in claims[place]])
-    )
+    groups = _grouped([claim for place in sorted(claims) for claim in claims[place]])
+    return tuple(map(reader.judge, groups)) or _traces(found)
+
+
+def _traces(found: Sequence[Body]) -> tuple[Judged, ...]:
+    """What is said of a mail in which no label can be read, but the name of our mails and a seal."""
+    for body in found:
+        text = next(forms(body.kind, body.text)).text if any(mark in body.text for mark in _MARKS) else ""
+        if any(mark in text for mark in _MARKS) and (seal := SEAL_PATTERN.search(text)):
+            told = f"the {body.kind} part holds a seal, but no label can be read; ask for the original mail"
+            return (Judged("review", None, None, (Problem("unreadable", None, told),), seal[0], body.kind),)
+    return ()
 
 
 class _Reader:
@@ -77,6 +86,8 @@ class _Reader:
         self._keys = keys
         self._proved: dict[str, Proved] = {}
         self._other_forms: list[Claim] = []
+        self._anchors: dict[str, Known] = {}
+        self._reads: dict[tuple[str, str, str], str | Unreadable] = {}
         self._budget = Budget()
 
     def claims(self, body: Body) -> list[Claim]:
@@ -93,9 +104,11 @@ class _Reader:
             return [agreeing]
         readings: list[tuple[tuple[int, int], list[Claim]]] = []  # how many claims are settled, how many seals whole
         for form in forms(body.kind, body.text):
-            claims = visible_claims(form.text, body.kind, glued=form.glued)
+            claims = visible_claims(form.text, body.kind, glued=form.glued, anchors=self._anchors)
+            if any(_show_the_same(claims, others) for _, others in readings):
+                continue  # whatever proves or repairs these was tried
             for claim in claims:
-                claim.repair = form.repair
+                claim.repair, claim.reads = form.repair, self._reads
             settled = sum(self._settled(claim) for claim in claims)
             if claims and settled == len(claims):
                 return claims
@@ -206,6 +219,12 @@ class _Reader:
 _MOST_COMPARED = 20  # proved notifications that a body is paved with; any number is compared field by field
 # What the title of a notification holds in every language: a body without it is not read a second time.
 _MARKS = ("ION", "Order Notification")
+
+
+def _show_the_same(claims: list[Claim], others: list[Claim]) -> bool:
+    return len(claims) == len(others) and all(
+        claim.shows == other.shows for claim, other in zip(claims, others, strict=True)
+    )
 
 
 def _agreed(body: Body, known: Language, proved: Proved) -> Claim:

@@ -11,8 +11,9 @@ but a word of the catalogue stands for a code, and may have lost letters.
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations, pairwise, product, repeat
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations, groupby, pairwise, product, repeat
 from typing import Literal
 
 from ion.contract import FIELDS, SECTIONS, Kind, Language, Unreadable, canonical_line, in_contract_order, print_value
@@ -39,6 +40,7 @@ _LONG_WORD = 50  # characters: together they may be a word too long for a line
 # What makes a text have more than one plausible reading.
 _TIGHT_BREAK = re.compile(r"(?<!\S)/+(?=[^\s/])|(?<=[^\s/])/+(?!\S)")
 _DOUBTFUL = re.compile(rf"[\n?\ufffd]|{_TIGHT_BREAK.pattern}|https?://")
+_KEY: Place = ("proof.key_id", ())
 _COUNTRY_CODE = re.compile(r"\(\s*([A-Z]{2})\s*\)\s*\Z")
 _LOST_AND_BLANKS = f"{LOST_LETTERS} \t\r\u00a0\u202f\u3000"
 _BREAK_BEFORE = "/?&=#"  # in the address of a page
@@ -122,33 +124,28 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     if miscounted(claim, [entry_at(row.place, "") for row in rows]):
         return None
     seal = normal_seal(claim.seal).encode(errors="replace")
+    attempts = [_Attempt(rows, readings, keys) for readings in _by_manner(doubtful)]
     # First each manner alone, then all of them with one place changed, with two, with three.
-    for count, readings in product(range(MOST_CHANGES + 1), _by_manner(doubtful)):
-        for row, plausible in zip(doubtful, readings, strict=True):
-            row.chosen = plausible
-        found = _search(rows, seal, keys, budget, count)
+    for count, attempt in product(range(MOST_CHANGES + 1), attempts):
+        found = attempt.search(seal, count, budget)
         if found is not None:
-            values = [entry_at(row.place, reading.value) for row, reading in zip(rows, found, strict=True)]
+            chosen = dict(zip((row.place for row in doubtful), found, strict=True))
+            values = [entry_at(row.place, (chosen.get(row.place) or row.sure[0]).value) for row in rows]
             built = build(values)
-            told = tuple(
-                Problem("repair", place_name(row.place), reading.repair)
-                for row, reading in zip(rows, found, strict=True)
-                if reading.repair
-            )
-            return Proved(claim, *built, tuple(values), told) if built else None
+            told = [Problem("repair", place_name(place), one.repair) for place, one in chosen.items() if one.repair]
+            return Proved(claim, *built, tuple(values), tuple(told)) if built else None
     return None
 
 
 @dataclass
 class _Row:
     """One place of the notification: `sure`, its one reading, or what it may read as in each manner (`value`) and what
-    other carriers show there (`shown`). `chosen`: the readings that are being tried."""
+    other carriers show there (`shown`)."""
 
     place: Place
     sure: list[_Reading]
     value: "_Value | None"
     shown: list[_Reading]
-    chosen: list[_Reading] = field(default_factory=list)
 
     @property
     def doubtful(self) -> bool:
@@ -166,15 +163,14 @@ def _rows(claim: Claim, others: Sequence[Claim]) -> list[_Row]:
         for place, value in other.read.items():
             if isinstance(value, str) and claim.read.get(place) != value:
                 shown.setdefault(place, []).append(_Reading(value, 3, f"taken from the {other.carrier} part"))
-    places = {(entry.code, entry.index) for entry in map(entry_at, (*claim.located, *shown), repeat(""))}
     rows = []
-    for entry in in_contract_order(entry_at(place, "") for place in places):
+    for entry in in_contract_order(map(entry_at, {*claim.located, *shown}, repeat(""))):
         place = (entry.code, entry.index)
         text, plain = claim.located.get(place), claim.read.get(place)
         sure = [_Reading(plain, 0)] if isinstance(plain, str) else []
         broken = text is not None and len(text) <= MAX_TEXT and _DOUBTFUL.search(text)
         doubted = _Value(claim, place, text or "") if broken else None
-        rows.append(_Row(place, sure, doubted, shown.get(place, []), sure))
+        rows.append(_Row(place, sure, doubted, shown.get(place, [])))
     return rows
 
 
@@ -185,9 +181,9 @@ def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
     # The more values were broken, the less single ones can be tried: then only manners are.
     most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
     seen: list[list[list[_Reading]]] = []
-    tight = any(row.value.tight for row in doubtful if row.value)
+    tight, lost = (any(getattr(row.value, trait) for row in doubtful if row.value) for trait in ("tight", "lost"))
     for manner in _MANNERS:
-        if manner.tight_breaks and not tight:
+        if (manner.tight_breaks and not tight) or (manner.lost_blanks and not lost):
             continue
         readings = [row.plausible(manner, width, most_changes) for row in doubtful]
         if all(readings) and readings not in seen:
@@ -213,7 +209,25 @@ class _Value:
         later = max(map(len, self._lines[1:-1]), default=0)
         return later, len(self._lines[0]) if len(self._lines) > 1 else 0
 
-    @property
+    @cached_property
+    def lost(self) -> bool:
+        """True where a mark for a lost letter stands at the end of a line."""
+        return any(line.strip(_LOST_AND_BLANKS) != line for line in self._lines)
+
+    @cached_property
+    def plain(self) -> bool:
+        """True where every line was broken at a blank, so that the manner makes no difference."""
+        if self.tight or self.lost:
+            return False
+        word = 0
+        for left, right in pairwise(self._lines):
+            tail = left.rsplit(maxsplit=1)[-1]
+            word = len(tail) + (word if tail == left else 0)
+            if _Manner().glues(left, right, full=True, word=word) is not None:
+                return False
+        return True
+
+    @cached_property
     def tight(self) -> bool:
         """True where a slash that could be a break in a value stands at the edge of a word."""
         return FIELDS[self.place[0]].kind == Kind.LINES and any(map(_TIGHT_BREAK.search, self._lines))
@@ -226,6 +240,8 @@ class _Value:
     def plausible(self, manner: _Manner, width: int, most_changes: int) -> list[_Reading]:
         """The readings in a manner of breaking lines at `width` columns, the likeliest first; with up to
         `most_changes` joins the other way."""
+        if self.plain and self._kept:
+            return next(iter(self._kept.values()))
         lines = self._lines
         if manner.lost_blanks:
             lines = [bare for bare in (line.strip(_LOST_AND_BLANKS) for line in lines) if bare] or [""]
@@ -308,33 +324,49 @@ def _loosened(text: str) -> str:
     return _TIGHT_BREAK.sub(lambda found: " / " * len(found[0]), text)
 
 
-def _search(
-    rows: Sequence[_Row], seal: bytes, keys: Sequence[Key], budget: Budget, count: int
-) -> list[_Reading] | None:
-    """The choice of readings that the seal proves: at `count` places another one than the likeliest."""
-    named = {reading.value for row in rows if row.place[0] == "proof.key_id" for reading in row.chosen}
-    able = [key for key in keys if key.key_id in named]
-    lines = [[canonical_line(entry_at(row.place, one.value)) for one in row.chosen] for row in rows]
-    likeliest = [alike[0] for alike in lines]
-    size = sum(map(len, likeliest))
-    changes = sorted(
-        (row.chosen[number].cost, place, number)
-        for place, row in enumerate(rows)
-        for number in range(1, len(row.chosen))
-    )
-    for changed in combinations(changes, count):
-        chosen = {place: number for _, place, number in changed}
-        if len(chosen) < count:
-            continue
-        if not able or not budget.spend(size):
-            return None
-        text = list(likeliest)
-        for place, number in chosen.items():
-            text[place] = lines[place][number]
-        canonical = b"".join(text)
-        if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in able):
-            return [row.chosen[chosen.get(place, 0)] for place, row in enumerate(rows)]
-    return None
+class _Attempt:
+    """One manner tried on all doubtful places of a notification. `readings`: of each of them, the likeliest first."""
+
+    def __init__(self, rows: Sequence[_Row], readings: Sequence[list[_Reading]], keys: Sequence[Key]) -> None:
+        self._readings = readings
+        tried = iter(readings)
+        plausible = [next(tried) if row.doubtful else row.sure for row in rows]
+        named = {one.value for row, these in zip(rows, plausible, strict=True) if row.place == _KEY for one in these}
+        self._keys = [key for key in keys if key.key_id in named]
+        # What is sealed: that of the places which are sure in between, and that of each reading of the others.
+        self._between = [b""]
+        self._lines: list[list[bytes]] = []
+        for sure, run in groupby(zip(rows, plausible, strict=True), key=lambda pair: not pair[0].doubtful):
+            lines = [[canonical_line(entry_at(row.place, one.value)) for one in these] for row, these in run]
+            if sure:
+                self._between[-1] = b"".join(line for (line,) in lines)
+            else:
+                self._lines += lines
+                self._between += [b""] * len(lines)
+        self._size = sum(map(len, self._between)) + sum(len(lines[0]) for lines in self._lines)
+        self._changes = sorted(
+            (one.cost, place, number)
+            for place, these in enumerate(readings)
+            for number, one in enumerate(these)
+            if number
+        )
+
+    def search(self, seal: bytes, count: int, budget: Budget) -> list[_Reading] | None:
+        """The choice of readings that the seal proves: at `count` places another one than the likeliest."""
+        text = [b"".join(pair) for pair in zip(self._between, (*(lines[0] for lines in self._lines), b""), strict=True)]
+        for changed in combinations(self._changes, count):
+            chosen = {place: number for _, place, number in changed}
+            if len(chosen) < count:
+                continue
+            if not self._keys or not budget.spend(self._size):
+                return None
+            tried = list(text)
+            for place, number in chosen.items():
+                tried[place] = self._between[place] + self._lines[place][number]
+            canonical = b"".join(tried)
+            if any(hmac.compare_digest(sealed_letters(canonical, key).encode(), seal) for key in self._keys):
+                return [these[chosen.get(place, 0)] for place, these in enumerate(self._readings)]
+        return None
 
 
 def with_repair(proved: Proved, repair: str | None) -> Proved:

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
@@ -115,15 +116,17 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     if unlinked != plain:
         yield Form(without_program_marks(unlinked), "addresses that a gateway rewrote were put back")
     quoted, note = _quoted_lines(plain)
-    yield Form(without_program_marks(quoted), f"a text between the quoted lines is no part of it: {note[:300]!r}")
+    if note:
+        yield Form(without_program_marks(quoted), f"a text between the quoted lines is no part of it: {note[:300]!r}")
     if _STUFFED.search(plain):
         yield Form(without_program_marks(_STUFFED.sub("-", plain)), "dashes doubled at line starts were removed")
     listed = set(_LISTED_LINK.findall(ordinary))
     if listed:
         numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
         yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
-    unmarked = _MARKS_BEHIND.sub(lambda found: found["kept"] or "", _without_links(plain))
-    yield Form(_without_marks(unmarked), "quotation marks behind words were removed")
+    if kind == "text":
+        unmarked = _MARKS_BEHIND.sub(lambda found: found["kept"] or "", _without_links(plain))
+        yield Form(_without_marks(unmarked), "quotation marks behind words were removed")
     yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
     yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
@@ -188,7 +191,18 @@ def _pieces(root: etree._Element) -> Iterator[str]:
 
 
 def _is_struck(name: str, style: object) -> bool:
-    return name in _STRUCK or _STRUCK_STYLE.search(str(style or "")) is not None
+    return name in _STRUCK or bool(style and _strikes_out(str(style)))
+
+
+# A page has few styles and many elements.
+@lru_cache(maxsize=500)
+def _strikes_out(style: str) -> bool:
+    return _STRUCK_STYLE.search(style) is not None
+
+
+@lru_cache(maxsize=500)
+def _hides(style: str) -> bool:
+    return _HIDDEN.search(style) is not None
 
 
 def _blanks(text: str, preformatted: int) -> str:
@@ -196,7 +210,8 @@ def _blanks(text: str, preformatted: int) -> str:
 
 
 def _is_hidden(attributes: etree._Attrib | dict[str, str]) -> bool:
-    return "hidden" in attributes or bool(_HIDDEN.search(str(attributes.get("style", ""))))
+    style = attributes.get("style")
+    return "hidden" in attributes or bool(style and _hides(str(style)))
 
 
 def flatten_tolerantly(html: str) -> str:
