@@ -6,8 +6,9 @@ to a person, damage and notes are told and harmless. Nothing proved: a seal that
 adds up; no seal at all is at most `consistent`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import tee
 from typing import Literal
 
 from ion.contract import Language, Notification, Unreadable, language, tags
@@ -24,7 +25,7 @@ from ion.reading.claims import Claim, attached_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
-from ion.reading.streams import forms
+from ion.reading.streams import Form, forms
 from ion.reading.unwrap import Body, TooBig, Unparsable, bodies
 from ion.seal import SEAL_PATTERN, Key, normal_seal, verify_imprint
 
@@ -99,11 +100,12 @@ class _Reader:
                 return [attached]
             if body.kind == "json":
                 return []
-        agreeing = self._vouched(body) or self._agreeing(body)
+        plausible, again = tee(forms(body.kind, body.text))
+        agreeing = self._vouched(body) or self._agreeing(body, plausible)
         if agreeing:
             return [agreeing]
         readings: list[tuple[tuple[int, int], list[Claim]]] = []  # how many claims are settled, how many seals whole
-        for form in forms(body.kind, body.text):
+        for form in again:
             claims = visible_claims(form.text, body.kind, glued=form.glued, anchors=self._anchors)
             if any(_show_the_same(claims, others) for _, others in readings):
                 continue  # whatever proves or repairs these was tried
@@ -137,12 +139,14 @@ class _Reader:
                 return _agreed(body, language(tag), proved)
         return None
 
-    def _agreeing(self, body: Body) -> Claim | None:
+    def _agreeing(self, body: Body, plausible: Iterator[Form]) -> Claim | None:
         """The claim of a body that shows what was proved, where the cheap check can tell."""
         if not self._proved:
             return None
-        stream = html_without_blanks(body.text) if body.kind == "html" else text_without_blanks(body.text)
-        return self._claim(body, stream, agreeing_language) if stream else None
+        plain = html_without_blanks(body.text) if body.kind == "html" else None
+        # The form that is read first, of which nothing has to be read where it agrees.
+        stream = text_without_blanks(next(plausible).text) if plain is None else plain
+        return self._claim(body, stream, agreeing_language)
 
     def _contradicts(self, claims: list[Claim]) -> bool:
         """True where nothing in a body, or something else, stands for what another one proved."""

@@ -46,6 +46,7 @@ _TOLERANT_LENGTH = 40_000
 _STUFFED = re.compile(r"^- -", re.MULTILINE)  # RFC 934: a line that begins with a dash gets another
 # A gateway puts a document of its own in front, a client closes its own too early: what follows is shown all the same.
 _DOCUMENT_END = re.compile(r"</(?:html|body)\s*>", re.IGNORECASE)
+_CUT_TAG = re.compile(r"<(?:[/!]?[A-Za-z][^<>]*|/)?\Z")  # a page that was cut ends inside a tag
 _MOST_NESTED = 5
 # Roundcube writes links as numbers in brackets and lists them at the end.
 _LISTED_LINK = re.compile(r"^\[(\d{1,3})\]\s+[a-z][a-z0-9+.-]*:\S", re.MULTILINE)
@@ -151,7 +152,8 @@ def html_root(html: str) -> etree._Element | None:
     """The parsed page; None where there is nothing in it."""
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return etree.fromstring(_DOCUMENT_END.sub("", html).replace("\0", "").encode("utf-8"), parser)
+        page = _CUT_TAG.sub("", _DOCUMENT_END.sub("", html).replace("\0", ""))
+        return etree.fromstring(page.encode("utf-8"), parser)
     except (etree.ParserError, etree.XMLSyntaxError):
         return None
 
