@@ -8,6 +8,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from json import dumps
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -126,6 +127,7 @@ def _read(text: str) -> Judged:
 
 
 TEXT, HTML, JSON = bodies_of(rendered(small_order()).raw)
+_SEAL_LINE = next(line for line in TEXT.splitlines() if "Seal:" in line)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,93 @@ _TEXT_TRICKS: dict[str, Callable[[str], str]] = {
     "an edited order behind a broken attachment's text": lambda text: (
         '{"ion":1,"notification":,"seal":"7BP0-YS2F-3887-EP42-C0WD"}\n\n' + text.replace("Quantity: 2", "Quantity: 5")
     ),
+    "a label that lost its colon": lambda text: text.replace("Country: Spain (ES)", "Country France (FR)"),
+    "the seal in front of an edited order": lambda text: text.replace(
+        "Order:\n", f"Proof of this notification:\n{_SEAL_LINE}\n\nOrder:\n", 1
+    ).replace("Madrid", "Lima"),
+    "an edited copy above a quoted one with a remark": lambda text: (
+        text.replace("Madrid", "Lima") + "\n" + re.sub(r"(?m)^", "> ", text).replace("> Items:", "thanks!\n> Items:")
+    ),
+    "a name between a quoted label and its value": lambda text: re.sub(r"(?m)^", "> ", text).replace(
+        "> Name: Ana Ruiz", "> Name:\nBob Lee\n> Ana Ruiz"
+    ),
+    "a word in front of a quotation mark": lambda text: text.replace("City: Madrid", "City: Lima> Madrid"),
+    "a digit in front of a quotation mark": lambda text: text.replace("Quantity: 2", "Quantity: 5> 2"),
+    "the title of another language": lambda text: text.replace("Madrid", "Lima").replace(
+        "International Order Notification", language("de").title
+    ),
+    "an edited order that lost its headings": lambda text: re.sub(
+        r"(?m)^(International|Item 1|Proof).*\n", "", text.replace("Madrid", "Lima")
+    ),
+    "a number cut to another one": lambda text: text[: text.index("2,469.00") + 1],
 }
+_HTML_TRICKS = {
+    "text where no script runs": "2<noscript>5 (corrected)</noscript>",
+    "text of an object": "2<object>5</object>",
+    "text of a drawing": "2<svg><text>5</text></svg>",
+    "a box with another value": '<span style="opacity:.0">2</span><input value="5">',
+    "a picture's text": '<span style="left:-9999px">2</span><img alt="5">',
+    "digits laid out backwards": '<bdo dir="rtl">2</bdo>',
+    "the same by style": '<span style="unicode-bidi: bidi-override; direction: rtl">2</span>',
+    "a comment that one parser never ends": "2<!--x--!> no, 5<!-- -->",
+    "initials that are none": "5&gt; 2",
+    "a link that decodes to the value": "https://linkprotect.cudasvc.com/url?a=2&amp;c=NOT-TWO-BUT-5",
+    "a scheme with a sentence": "2 &lt;http:not-2-but-5&gt;",
+    "a scheme with a digit": "2 &lt;tel:5&gt;",
+    "a footnote": "2 [5]",
+}
+
+
+@pytest.mark.parametrize("trick", _HTML_TRICKS)
+def test_a_page_that_shows_another_value_is_a_contradiction_whatever_hides_it(trick: str) -> None:
+    html = HTML.replace("Quantity: 2", f"Quantity: {_HTML_TRICKS[trick]}").replace(
+        "</body>", "<p>[5] http://x.y/z</p></body>"
+    )
+    assert HTML.count("Quantity: 2") == 1
+    (judged,) = read_message(mail_of(html=html, json=JSON), [KEY])
+    assert judged.grade == "review" and judged.order == small_order()
+    assert "line[1].quantity" in {problem.field for problem in judged.problems if problem.code == "contradiction"}
+    assert [alone.grade for alone in read_message(mail_of(html=html), [KEY])] == ["review"]
+
+
+def test_a_page_that_begins_like_the_attachment_is_a_page() -> None:
+    page = re.sub(r"\s+", " ", HTML.replace("Quantity: 2", "Quantity: 5"))
+    both = "{" + dumps(f"{page}<!--") + ":0," + JSON.strip()[1:]
+    assert [judged.grade for judged in read_message(mail_of(html=both, json=JSON), [KEY])] == ["review"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ['text/plain; name="a.json"', 'text/plain; name="a.rtf"', 'text/plain; name="a.eml"', "text/json", "text/rtf"],
+)
+def test_a_text_that_is_called_a_file_is_read_as_what_it_is_shown_as(headers: str) -> None:
+    edited = mail_of(text=TEXT.replace("Quantity: 2", "Quantity: 5"), json=JSON)
+    (held,) = read_message(edited.replace(b"text/plain; charset=utf-8", headers.encode()), [KEY])
+    assert held.grade == "review" and held.order == small_order()
+    (true,) = read_message(mail_of(text=TEXT).replace(b"text/plain; charset=utf-8", headers.encode()), [KEY])
+    assert true.grade == "sealed" and true.order == small_order()
+
+
+@pytest.mark.parametrize("note", ["", "OK?\n\n", "Geht das? \ufffd\n\n"])
+def test_letters_beyond_ascii_that_changed_places_are_a_contradiction(note: str) -> None:
+    base = small_order()
+    delivery = base.delivery.model_copy(update={"name": "東京太郎", "city": "大阪市", "postal_code": "１２３４"})
+    order = base.model_copy(update={"delivery": delivery})
+    for old, new in (("大阪市", "市大阪"), ("１２３４", "４３２１")):
+        for tag in ("en", "ja"):
+            text, html, document = bodies_of(rendered(order, tag).raw)
+            bodies = {
+                "text": note + text.replace(old, new),
+                "html": html.replace("<body", f"{note}<body").replace(old, new),
+            }
+            (judged,) = read_message(mail_of(**bodies, json=document), [KEY])
+            assert judged.grade == "review" and judged.order == order
+
+
+def test_more_notifications_than_a_mail_can_have_are_held_and_soon() -> None:
+    region = f"International Order Notification: N\nProof of this notification:\n{_SEAL_LINE}\n"
+    (held,) = read_message(mail_of(text=region * 500, json=JSON), [KEY])
+    assert held.grade == "review" and held.problems[0].code == "too-big"
 
 
 @pytest.mark.parametrize("trick", _TEXT_TRICKS)

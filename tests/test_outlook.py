@@ -285,7 +285,9 @@ def test_rtf_that_is_attached_is_read() -> None:
     rtf = genuine_rtf(TEXT)
     for headers in ("Content-Type: application/rtf", "Content-Type: text/rtf", "Content-Type: x/y; name=order.RTF"):
         assert_sealed(mail_with(rtf, headers), ORDERS["hub"])
-    assert [body.text for body in bodies(mail_with(b"no RTF", "Content-Type: text/rtf"))] == ["FYI"]
+    assert [body.text for body in bodies(mail_with(b"no RTF", "Content-Type: application/rtf"))] == ["FYI"]
+    shown = [body.text for body in bodies(mail_with(b"no RTF", "Content-Type: text/rtf"))]
+    assert shown == ["FYI", "no RTF"], "a text that nothing knows is shown as plain text"
 
 
 # Hostile input

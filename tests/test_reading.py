@@ -895,7 +895,14 @@ def test_a_damaged_attachment_alone_is_never_passed_over(kept: int) -> None:
         ("a@b.c [mailto:a@b.c] d", "a@b.c d"),
         ("[x](https://a.example/b) [https://a.example/(](https://a.example/()", "x https://a.example/("),
         ("| Label:|value | *b*|c |", "\n Label:\nvalue \n b\nc \n"),
-        ("> > ## Label: v\nAB> w", " Label: v\nw"),
+        ("> > ## Label: v\n> w", " Label: v\nw"),
+        ("AB> Label: v\n" * 5, "Label: v\n" * 5),
+        ("AB> CD> Label: v\n" * 5, "Label: v\n" * 5),
+        ("City: Lima> Madrid\nQuantity: 5> 2", "City: Lima> Madrid\nQuantity: 5> 2"),
+        (
+            "2 <http:not-2-but-5> <tel:7> [geo:make-it] <mailto:5>",
+            "2 <http:not-2-but-5> <tel:7> [geo:make-it] <mailto:5>",
+        ),
         (
             r"\> \| \* \<https://a.example> \[x](https:y) \## C:\\*x*",
             r"\> \| \* \<https://a.example> \[x](https:y) \## C:\\x",

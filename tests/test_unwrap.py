@@ -232,7 +232,7 @@ def test_a_name_is_read_however_it_is_written(name: str) -> None:
 @pytest.mark.parametrize(
     ("content_type", "kinds"),
     [
-        ("text/json", ["json"]),
+        ("text/json", ["text"]),
         ("application/json", ["json"]),
         ("text/html", ["html"]),
         ("application/xhtml+xml", ["html"]),

@@ -7,7 +7,7 @@ value up to the next label or heading; headings open sections and number repeate
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from ion.contract import SECTIONS, Entry, Language, Notification, Unreadable, entries, read_value
 from ion.contract.anchors import Known
 from ion.contract.fields import FIELDS
-from ion.contract.languages import SEAL_LABEL, proof_finder, title_finder
+from ion.contract.languages import SEAL_LABEL, languages, proof_finder, title_finder
 from ion.order import Order
+from ion.reading.streams import TURNED
 from ion.reading.unwrap import Body
 from ion.seal import GLUED_SEAL_PATTERN, SEAL_PATTERN
 
@@ -27,6 +28,7 @@ Place = tuple[str, tuple[int, ...]]
 # Labels of one notification's language that a body must hold to count as a notification that lost its title.
 _ENOUGH_LABELS = 5
 MAX_BLOCKS = 100_000
+_DOCUMENT = {"ion", "notification", "order", "seal", "shown"}
 _BOLD_MARK_AT_THE_END = re.compile(r"(?<!\\)\*\s*\Z")
 
 
@@ -49,6 +51,8 @@ class Claim:
     counts: dict[str, set[int]] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     complete: bool = True
+    rest: str = ""
+    """what stands behind the seal"""
     repair: str | None = None
     stated: tuple[Notification, Order] | None = None
     """what an attachment states, already validated"""
@@ -115,10 +119,13 @@ def attached_claim(body: Body) -> Claim | None:
     """The claim of a JSON attachment, `{"ion": 1, "notification": .., "order": .., "seal": .., "shown": ..}`; None for
     any other file."""
     try:
-        document: Any = json.loads(body.text)
+        # Of what people see, nothing is passed over.
+        document: Any = json.loads(body.text, object_pairs_hook=_each_once if body.kind == "text" else None)
     except (ValueError, RecursionError) as error:
         return _damaged_attachment(body.text, error)
     if not isinstance(document, dict) or document.get("ion") != 1 or not isinstance(document.get("seal"), str):
+        return None
+    if body.kind == "text" and not document.keys() <= _DOCUMENT:
         return None
     claim = Claim("json", None, document["seal"])
     shown = document.get("shown")
@@ -132,6 +139,13 @@ def attached_claim(body: Body) -> Claim | None:
     except (ValidationError, RecursionError) as error:
         claim.broken = _first_error(error)
     return claim
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("it says something twice")
+    return found
 
 
 def _damaged_attachment(text: str, error: Exception) -> Claim | None:
@@ -161,7 +175,7 @@ def visible_claims(
     ]
     # Somebody who forwards may write the title in a note of their own; that alone is no notification.
     full = [claim for claim in claims if claim.seal or len(claim.located) >= _ENOUGH_LABELS]
-    return full or [claim for claim in claims if len(claim.located) > 1]
+    return full or _untitled(stream, carrier, anchors) or [claim for claim in claims if len(claim.located) > 1]
 
 
 def _untitled(stream: str, carrier: str, anchors: dict[str, Known]) -> list[Claim]:
@@ -175,6 +189,15 @@ def _untitled(stream: str, carrier: str, anchors: dict[str, Known]) -> list[Clai
         return []
     labels, best = max(counted, key=lambda found: found[0])
     return [_read_region(stream, best, carrier, anchors, titled=False)] if labels >= _ENOUGH_LABELS else []
+
+
+def labelled_claim(stream: str, carrier: str, fewest: int) -> Claim | None:
+    """What a stream says in which at least so many labels of one language stand, whatever became of its headings."""
+    counted = ((sum(1 for _ in known.finder.find(stream)), known) for known in languages())
+    labels, best = max(counted, key=lambda found: found[0])
+    if labels < max(fewest, _ENOUGH_LABELS):
+        return None
+    return replace(_read_region(stream, best, carrier, {}, titled=False), rest=stream)
 
 
 def _read_region(
@@ -204,6 +227,7 @@ def _read_region(
             pattern = GLUED_SEAL_PATTERN if glued else SEAL_PATTERN
             seal = pattern.match(text, _skip_blanks(text, start))
             claim.seal = seal[0] if seal else re.sub(r"\s+", " ", text[start : start + 40]).strip()
+            claim.rest = text[start:]
             break
         if name is not None:
             index: tuple[int, ...] = (block,) if SECTIONS[section].repeated else ()
@@ -251,6 +275,8 @@ def _take(claim: Claim, place: Place, text: str, *, closing: bool, glued: bool) 
 def read_text(place: Place, text: str, language: Language) -> str | Unreadable:
     """The canonical value that `text` shows at `place`, or why it shows none."""
     code = place[0]
+    if TURNED in text:
+        return Unreadable("its characters are turned around")
     try:
         return read_value(FIELDS[code].kind, text, language, code.partition(".")[2])
     except Unreadable as error:

@@ -8,7 +8,7 @@ between two blocks is a note.
 import re
 from collections import Counter
 
-from ion.contract import Entry
+from ion.contract import FIELDS, SECTIONS, Entry, Kind
 from ion.contract.anchors import LOST_LETTERS
 from ion.reading.claims import Claim, Place, place_name
 from ion.reading.links import without_gateways
@@ -16,6 +16,9 @@ from ion.reading.proof import Problem, Proved, miscounted
 from ion.reading.streams import essence, without_addresses
 from ion.seal import normal_seal
 
+_NUMBERS = (Kind.NUMBER, Kind.MONEY, Kind.INSTANT)
+_DIGITS = re.compile(r"\d+")
+_MOST_TOLD = 40  # lost fields of one part, told one by one
 _LOST_BLANKS = 6  # marks that may stand for blanks around a value
 
 
@@ -46,16 +49,7 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
             message = f"the {claim.carrier} part shows {text!r}, which the sealed order does not have"
             problems.append(Problem("contradiction", place_name(place), message))
     foreign = _foreign_texts(claim)
-    last = None if claim.seal else next(reversed(claim.located), None)
-    for place, printed in expected.items():
-        located = claim.located.get(place)
-        if located is None or "".join(located.split()) != "".join(printed.split()):
-            if located is None or not essence(located):
-                code = "contradiction" if foreign else "damage"
-                problem: Problem | None = Problem(code, place_name(place), f"the {claim.carrier} part has lost it")
-            else:
-                problem = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
-            problems += [problem] if problem else []
+    problems += _of_values(claim, expected, foreign=bool(foreign), agreeing_html=agreeing_html)
     problems += [
         Problem("note", None, f"the {claim.carrier} part holds a text behind a heading that is no part of it: {text!r}")
         for text in foreign
@@ -65,6 +59,45 @@ def differences(claim: Claim, proved: Proved, *, agreeing_html: bool = False) ->
     return problems
 
 
+def _of_values(claim: Claim, expected: dict[Place, str], *, foreign: bool, agreeing_html: bool) -> list[Problem]:
+    """What is to be said of values that are absent, or not as they should be. `foreign`: there is a text in it that is
+    nothing we print, which may be a value behind a label that somebody changed."""
+    assert claim.language is not None
+    last = None if claim.seal else next(reversed(claim.located), None)
+    found: dict[Place, Problem | None] = {}
+    lost: list[Place] = []
+    for place, printed in expected.items():
+        located = claim.located.get(place)
+        if located is None or not essence(located):
+            lost.append(place)
+        elif "".join(located.split()) != "".join(printed.split()):
+            found[place] = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
+    # So may a text that somebody seems to have added to the same block, and what stands behind the seal.
+    noted = {_block(place) for place, problem in found.items() if problem and problem.code == "note"}
+    behind = (
+        {named for label in claim.language.finder.find(claim.rest) for named in label.meaning.labels.items()}
+        if lost
+        else set()
+    )
+    for place in lost:
+        section, _, name = place[0].partition(".")
+        changed = foreign or _block(place) in noted or (SECTIONS[section].labels, name) in behind
+        told = f"the {claim.carrier} part has lost it"
+        found[place] = Problem("contradiction" if changed else "damage", place_name(place), told)
+    untold = set(lost[_MOST_TOLD:])
+    problems = [problem for place in expected if place not in untold and (problem := found.get(place))]
+    if untold:
+        codes = {problem.code for place in untold if (problem := found[place])}
+        code = "contradiction" if "contradiction" in codes else "damage"
+        problems.append(Problem(code, None, f"the {claim.carrier} part has lost {len(untold)} more"))
+    return problems
+
+
+def _block(place: Place) -> tuple[str, int]:
+    section = place[0].partition(".")[0]
+    return section, place[1][0] if SECTIONS[section].repeated else 0
+
+
 def _difference(
     claim: Claim, place: Place, located: str, printed: str, *, last: bool, agreeing_html: bool
 ) -> Problem | None:
@@ -72,7 +105,9 @@ def _difference(
     name, part = place_name(place), f"the {claim.carrier} part"
     if _same(located, printed):
         return None
-    if _mangled(located, printed, last=last, agreeing_html=agreeing_html):
+    # Of a number that was cut, another one is left.
+    cut = last and (FIELDS[place[0]].kind not in _NUMBERS or _DIGITS.findall(located) == _DIGITS.findall(printed))
+    if _mangled(located, printed, last=cut, agreeing_html=agreeing_html):
         return Problem("damage", name, f"{part} shows it mangled: {located!r}")
     if place in claim.closing and (added := _added_lines(located, printed)):
         return Problem("note", name, f"{part} holds a text behind it that is no part of the order: {added!r}")

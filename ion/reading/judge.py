@@ -21,7 +21,7 @@ from ion.reading.agreement import (
     html_without_blanks,
     text_without_blanks,
 )
-from ion.reading.claims import Claim, attached_claim, place_name, visible_claims
+from ion.reading.claims import Claim, attached_claim, labelled_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
@@ -30,6 +30,7 @@ from ion.reading.unwrap import Body, TooBig, Unparsable, bodies
 from ion.seal import SEAL_PATTERN, Key, normal_seal, verify_imprint
 
 Grade = Literal["sealed", "consistent", "review", "none"]
+MAX_NOTIFICATIONS = 100  # in one part
 _CARRIERS = ("json", "html", "text")
 
 
@@ -56,16 +57,16 @@ def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
 
     Copies of one notification are one result. Empty for a mail without any. Does not raise on any input.
     """
+    reader = _Reader(keys)
+    claims: dict[int, list[Claim]] = {}
     try:
         found = list(bodies(raw))
+        # Cheapest carrier first: what it proves, the others are only compared with.
+        for place, body in sorted(enumerate(found), key=lambda numbered: _CARRIERS.index(numbered[1].kind)):
+            claims[place] = reader.claims(body)
     except (TooBig, Unparsable, RecursionError) as error:
         code = "unreadable" if isinstance(error, Unparsable) else "too-big"
         return (Judged("review", None, None, (Problem(code, None, f"the message cannot be read: {error}"),)),)
-    reader = _Reader(keys)
-    claims: dict[int, list[Claim]] = {}
-    # Cheapest carrier first: what it proves, the others are only compared with.
-    for place, body in sorted(enumerate(found), key=lambda numbered: _CARRIERS.index(numbered[1].kind)):
-        claims[place] = reader.claims(body)
     groups = _grouped([claim for place in sorted(claims) for claim in claims[place]])
     return tuple(map(reader.judge, groups)) or _traces(found)
 
@@ -93,7 +94,7 @@ class _Reader:
 
     def claims(self, body: Body) -> list[Claim]:
         """The claims of one body, in the form of its text that agrees best with the seal."""
-        if body.kind == "json" or body.text.lstrip().startswith("{"):
+        if body.kind == "json" or (body.kind == "text" and body.text.lstrip().startswith("{")):
             attached = attached_claim(body)
             if attached and (attached.stated or body.kind == "json"):
                 self._settled(attached)
@@ -107,6 +108,8 @@ class _Reader:
         readings: list[tuple[tuple[int, int], list[Claim]]] = []  # how many claims are settled, how many seals whole
         for form in again:
             claims = visible_claims(form.text, body.kind, glued=form.glued, anchors=self._anchors)
+            if len(claims) > MAX_NOTIFICATIONS:
+                raise TooBig(f"more than {MAX_NOTIFICATIONS} notifications in one part")
             if any(_show_the_same(claims, others) for _, others in readings):
                 continue  # whatever proves or repairs these was tried
             for claim in claims:
@@ -127,8 +130,14 @@ class _Reader:
             fewest = min((len(known.entries) for known in self._proved.values()), default=0)
             labelled = any(2 * len(claim.located) > fewest for claim in best)
             garbled = self._garbled(body, labelled=labelled)
-            return [garbled] if garbled else best
+            return [garbled] if garbled else best or self._labelled(body)
         return best
+
+    def _labelled(self, body: Body) -> list[Claim]:
+        """The claim of a body that lost its title and headings but not its labels, beside one that is proved."""
+        fewest = min((len(known.entries) for known in self._proved.values()), default=0)
+        found = labelled_claim(next(forms(body.kind, body.text)).text, body.kind, fewest // 2) if fewest else None
+        return [found] if found else []
 
     def _vouched(self, body: Body) -> Claim | None:
         """The claim of a body that is just as its sender wrote it and read it back."""

@@ -75,6 +75,7 @@ _GATEWAYS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"https?://[\w.-]+\.protection\.sophos\.com/?\?d=[^&\s]+&u=(?P<url>[\w+/=%-]{1,2000})&[^\s<>\"]*", _sophos),
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), undo) for pattern, undo in _GATEWAYS)
+_ADDRESS = re.compile(r"\s*(?:https?:|mailto:|tel:|ftp:|www\.|[\w-]+(?:\.[\w-]+)*\.[a-z]{2})", re.IGNORECASE)
 _MOST_GATEWAYS = 4
 _MOST_LINKS = 2000  # in one text; one with more is left alone
 _HINT = re.compile(r"safelinks|urldefense|cudasvc|fireeye|trendmicro|secure-web\.cisco|sophos", re.IGNORECASE)
@@ -97,9 +98,10 @@ def _without_outermost(text: str) -> str:
 
         def original(found: re.Match[str], undo: Callable[[re.Match[str]], str] = undo) -> str:
             try:
-                return undo(found)
+                address = undo(found)
             except (ValueError, binascii.Error, KeyError):
                 return found[0]
+            return address if _ADDRESS.match(address) else found[0]
 
         text = pattern.sub(original, text)
     return text

@@ -38,8 +38,8 @@ class Proved:
     entries: tuple[Entry, ...]
     repairs: tuple[Problem, ...] = ()
     _printed: dict[str, dict[Place, str]] = field(default_factory=dict)
-    pieces: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """what `agreement` keeps: by language tag and manner, the blocks without blanks"""
+    pieces: dict[str, Any] = field(default_factory=dict)
+    """what `agreement` keeps: by language tag, the blocks without blanks"""
 
     def printed(self, language: Language) -> dict[Place, str]:
         """Every value as it is printed in `language`, by its place."""

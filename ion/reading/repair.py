@@ -33,6 +33,7 @@ MAX_SEALED_BYTES = 40_000_000  # octets digested for one message: about a tenth 
 MOST_CHANGES = 3  # places at which another reading than the likeliest is tried
 MAX_READINGS = 24  # of one place
 _FEW_BROKEN = (30, 100)  # values: up to so many, two joins of each are tried the other way, or one
+_MOST_JOINED = 100_000  # values, in all manners together
 _MOST_DOUBTS = 12  # joins of one value that are tried both ways
 _MOST_ADDED = 12  # lines that somebody may have written behind a value
 _MARGIN = 3  # columns that a full line may be shorter than the longest: indents
@@ -182,7 +183,7 @@ def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
     most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
     seen: list[list[list[_Reading]]] = []
     tight, lost = (any(getattr(row.value, trait) for row in doubtful if row.value) for trait in ("tight", "lost"))
-    for manner in _MANNERS:
+    for manner in _MANNERS[: max(1, _MOST_JOINED // len(doubtful))]:
         if (manner.tight_breaks and not tight) or (manner.lost_blanks and not lost):
             continue
         readings = [row.plausible(manner, width, most_changes) for row in doubtful]

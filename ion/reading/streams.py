@@ -11,7 +11,7 @@ programs add; never a letter, digit, sign or decimal mark of a value.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -33,7 +33,9 @@ _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark o:p q s samp small span strike strong"
     " sub sup time tt u var wbr st1:date st1:place st1:city".split()
 )
-UNSEEN = frozenset("head title style script noscript template meta link object iframe svg math".split())
+UNSEEN = frozenset("head title style script template meta link iframe datalist audio video".split())
+_SEEN_ATTRIBUTES = {"img": "alt", "input": "value"}
+_OVERRIDDEN = re.compile(r"bidi-override|isolate-override", re.IGNORECASE)
 _STRUCK_OUT = "~"
 _STRUCK = frozenset("s del strike".split())
 _STRUCK_STYLE = re.compile(r"line-through", re.IGNORECASE)
@@ -53,13 +55,20 @@ _LISTED_LINK = re.compile(r"^\[(\d{1,3})\]\s+[a-z][a-z0-9+.-]*:\S", re.MULTILINE
 _BLANKS = re.compile(r"\s+")
 _BLANKS_OF_A_LINE = re.compile(r"[^\S\n]+")
 _JOINERS = re.compile("[\u200c\u200d]")
+_LABEL_END = re.compile(r"[:\uff1a][\s*]*\Z")
 _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
 
-# The schemes that programs write; a line may be broken inside them, or behind their hyphens.
+# The schemes that programs write, as far as an address has to have something behind them: slashes, a host, digits. A
+# line may be broken inside them, or behind their hyphens.
 _SCHEME = (
-    r"(?:h\s{0,2}t\s{0,2}t\s{0,2}p\s{0,2}s?|m\s{0,2}a\s{0,2}i\s{0,2}l\s{0,2}t\s{0,2}o|t\s{0,2}e\s{0,2}l|ftp|sms|sip|callto"
-    r"|skype|geo|maps|webcal|cid|file|x-\s{0,2}apple-\s{0,2}[a-z-]{1,20}\s{0,2}[a-z-]{0,20})\s{0,2}:"
+    r"(?:h\s{0,2}t\s{0,2}t\s{0,2}p\s{0,2}s?\s{0,2}:(?=\s{0,2}/)"
+    r"|m\s{0,2}a\s{0,2}i\s{0,2}l\s{0,2}t\s{0,2}o\s{0,2}:(?=[^<>\[\]]{0,500}?(?:@|%40))"
+    r"|(?:t\s{0,2}e\s{0,2}l|sms|callto|skype)\s{0,2}:"
+    r"|(?:geo|maps)\s{0,2}:(?=\s{0,2}-?\d|[^<>\[\]]{0,500}?=)|(?:ftp|sip|webcal|cid|file"
+    r"|x-\s{0,2}apple-\s{0,2}[a-z-]{1,20}\s{0,2}[a-z-]{0,20})\s{0,2}:)"
 )
+_NUMBER = re.compile(r"\s?[<\[]\s?(?:t\s{0,2}e\s{0,2}l|sms|callto|skype)\s{0,2}:", re.IGNORECASE)
+_TELLING_DIGITS = 4
 # What follows the scheme: no blanks but line breaks, and no label, for `Quantity:` in brackets is a word of somebody. A
 # quoted line may go on in an address with its last piece; a number may have blanks.
 _NO_LABEL = r"(?=[^\S\n]*\n)\s++ | (?![:\uff1a]\s)"
@@ -84,6 +93,9 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_INITIALS = re.compile(r"(?<![^\s:\uff1a>])([^\W\d_]{1,5})(?=>)")
+_WORDS = re.compile(r"\w+")
+_FEWEST_INITIALS = 5  # a notification has more lines
 # Quotation marks where the breaks before their lines were left out.
 _MARKS_BEHIND = re.compile(r"(?P<kept> \\. ) | (?<=\S) >+ (?=\s|\Z)", re.VERBOSE | re.DOTALL)
 _HEADING_MARKS = re.compile(r"^[^\S\n]*#{1,6}(?=\s|\Z)", re.MULTILINE)  # headings likewise: ## Label:
@@ -122,7 +134,7 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     if _STUFFED.search(plain):
         yield Form(without_program_marks(_STUFFED.sub("-", plain)), "dashes doubled at line starts were removed")
     listed = set(_LISTED_LINK.findall(ordinary))
-    if listed:
+    if listed and listed == {str(number) for number in range(1, len(listed) + 1)}:
         numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
         yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
     if kind == "text":
@@ -132,7 +144,8 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
     yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
         tolerant = flatten_tolerantly(text)
-        if tolerant.split() != plain.split():
+        # What one program shows, another one's way to read it must not hide.
+        if tolerant.split() != plain.split() and Counter("".join(plain.split())) <= Counter("".join(tolerant.split())):
             yield Form(without_program_marks(tolerant), "the markup was read another way")
     yield Form(plain, "the marks of mail programs were kept")
     if kind == "text":
@@ -158,11 +171,12 @@ def html_root(html: str) -> etree._Element | None:
         return None
 
 
-def hides_something(root: etree._Element) -> bool:
-    """True where an element of the page is hidden from the reader's eye, or struck out."""
+def is_more_than_its_text(root: etree._Element) -> bool:
+    """True where an element of the page is hidden from the reader's eye, struck out or turned around, or shows what is
+    no text."""
     styles = "\n".join(cast("list[str]", root.xpath("//@style")))
-    marked = bool(root.xpath("boolean(//@hidden | //s | //del | //strike)"))
-    return marked or _HIDDEN.search(styles) is not None or _STRUCK_STYLE.search(styles) is not None
+    marked = bool(root.xpath("boolean(//@hidden | //s | //del | //strike | //bdo | //img[@alt != ''] | //input)"))
+    return marked or any(style.search(styles) for style in (_HIDDEN, _STRUCK_STYLE, _OVERRIDDEN))
 
 
 def _pieces(root: etree._Element) -> Iterator[str]:
@@ -188,8 +202,26 @@ def _pieces(root: etree._Element) -> Iterator[str]:
             continue
         if breaks:
             yield "\n"
+        yield _turning(name, element.get("style"))
+        yield from map(_blanks_of_an_attribute, _said(name, element.attrib))
         if element.text:
             yield _blanks(element.text, preformatted)
+
+
+def _said(name: str, attributes: Mapping[str, object]) -> Iterator[str]:
+    """What a person sees of an element besides its text: what stands for a picture, what stands in a box."""
+    attribute = _SEEN_ATTRIBUTES.get(name)
+    if attribute and str(attributes.get("type", "")).lower() != "hidden":
+        yield str(attributes.get(attribute) or "")
+
+
+def _blanks_of_an_attribute(text: str) -> str:
+    return _BLANKS.sub(" ", text)
+
+
+def _turning(name: str, style: object) -> str:
+    """The mark of characters that are shown in the opposite order, where an element is laid out so."""
+    return TURNED if name == "bdo" or bool(style and _turns(str(style))) else ""
 
 
 def _is_struck(name: str, style: object) -> bool:
@@ -200,6 +232,11 @@ def _is_struck(name: str, style: object) -> bool:
 @lru_cache(maxsize=500)
 def _strikes_out(style: str) -> bool:
     return _STRUCK_STYLE.search(style) is not None
+
+
+@lru_cache(maxsize=500)
+def _turns(style: str) -> bool:
+    return _OVERRIDDEN.search(style) is not None
 
 
 @lru_cache(maxsize=500)
@@ -239,6 +276,8 @@ def flatten_tolerantly(html: str) -> str:
             if node.name not in _INLINE:
                 pieces.append("\n")
                 stack.append((node, True))
+            pieces.append(_turning(node.name, node.get("style")))
+            pieces.extend(map(_blanks_of_an_attribute, _said(node.name, node.attrs)))
             stack.extend((child, False) for child in reversed(node.contents))
         elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
             pieces.append(_BLANKS.sub(" ", str(node)))
@@ -255,15 +294,33 @@ def without_program_marks(text: str) -> str:
 
 def _without_links(text: str) -> str:
     for _ in range(_MOST_NESTED):
-        shorter = _LINKS.sub(lambda found: found[found.lastgroup] if found.lastgroup else "", text)
+        shorter = _LINKS.sub(_unlinked, text)
         if shorter == text:
             break
         text = shorter
     return text
 
 
+def _unlinked(found: re.Match[str]) -> str:
+    if found.lastgroup:
+        return found[found.lastgroup]
+    if _NUMBER.match(found[0]):  # of a few digits, it is the number in front of it
+        digits, before = (re.sub(r"\D", "", text) for text in (found[0], found.string[: found.start()][-80:]))
+        if not digits or not (len(digits) >= _TELLING_DIGITS or before.endswith(digits)):
+            return found[0]
+    return ""
+
+
 def _without_marks(text: str) -> str:
-    return _HEADING_MARKS.sub("", _MARKS.sub(lambda found: found["kept"] or ("\n" if found["bar"] else ""), text))
+    known = Counter(_INITIALS.findall(text))
+
+    def bare(found: re.Match[str]) -> str:
+        # Initials stand before every line that is quoted; a word before a mark is a word.
+        if any(known[initials] < _FEWEST_INITIALS for initials in _WORDS.findall(found[0]) if not found["kept"]):
+            return found[0]
+        return found["kept"] or ("\n" if found["bar"] else "")
+
+    return _HEADING_MARKS.sub("", _MARKS.sub(bare, text))
 
 
 def _rightly_decoded(line: str) -> str:
@@ -279,28 +336,32 @@ def _rightly_decoded(line: str) -> str:
 def _quoted_lines(text: str) -> tuple[str, str]:
     """The lines quoted as deep as most are, and what somebody wrote between them, unquoted, which is left out.
 
-    A line with a digit or a colon is no mere note: where one stands between them, nothing is left out.
+    A line with a digit or a colon is no mere note, nor is one where a value is due: where one stands between them,
+    nothing is left out.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     depths = [_QUOTE.match(line)[1].count(">") + _QUOTE.match(line)[1].count("|") for line in lines]  # type: ignore[index]
     usual = Counter(depths).most_common(1)[0][0] if depths else 0
     deep = [number for number, depth in enumerate(depths) if depth >= usual]
-    left_out = [lines[number] for number in range(deep[0], deep[-1]) if depths[number] < usual] if usual else []
-    if not usual or not left_out or any(re.search(r"[\d:\uff1a]", line) for line in left_out):
+    between = [number for number in range(deep[0], deep[-1]) if depths[number] < usual] if usual else []
+    noted = [lines[number] for number in between]
+    beside_a_label = any(_LABEL_END.search(lines[number - 1]) for number in between)
+    if not between or beside_a_label or any(re.search(r"[\d:\uff1a]", line) for line in noted):
         return text, ""
-    return "\n".join(lines[number] for number in deep), " ".join(" ".join(left_out).split())
+    kept = (line for number, line in enumerate(lines) if number not in set(between))
+    return "\n".join(kept), " ".join(" ".join(noted).split())
 
 
 def without_addresses(text: str) -> str:
     """`text` without the addresses that clients write behind what they link, guarded ones too."""
-    return _ADDRESS_BEHIND.sub("", text)
+    return _ADDRESS_BEHIND.sub(_unlinked, text)
 
 
 def visible(text: str) -> str:
     """`text` without characters that nobody sees. The override that turns what follows around is seen, and stays."""
-    if _TURNED not in text:
+    if TURNED not in text:
         return INVISIBLE.sub("", text)
-    return _TURNED.join(INVISIBLE.sub("", piece) for piece in text.split(_TURNED))
+    return TURNED.join(INVISIBLE.sub("", piece) for piece in text.split(TURNED))
 
 
 def essence(text: str) -> str:
@@ -309,6 +370,7 @@ def essence(text: str) -> str:
     return "".join(_EDGE_MARKS.sub("", _GUARD.sub("", visible(text))).split())
 
 
-_TURNED = "\u202e"
+TURNED = "\u202e"
+"""The override that turns the characters behind it around, which a person sees."""
 _GUARD = re.compile(r"\\(?=[<>|*#\[])")
 _EDGE_MARKS = re.compile(r"(?<!\w)[*_<>|]+|[*_<>|]+(?!\w)")

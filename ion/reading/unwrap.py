@@ -44,10 +44,13 @@ _MESSAGES = ("message/rfc822", "message/global", "message/news")
 _KINDS: tuple[tuple[_Kind, tuple[str, ...], tuple[str, ...]], ...] = (
     ("message", _MESSAGES, (".eml",)),
     ("html", ("text/html", "application/xhtml+xml"), (".html", ".htm", ".xhtml")),
-    ("json", ("application/json", "text/json"), (".json",)),
+    ("json", ("application/json",), (".json",)),
     ("rtf", ("text/rtf", "application/rtf"), (".rtf",)),
     ("text", (), (".txt",)),
 )
+# What a client shows, whatever it is called: a text that is a file by its name alone is text.
+_SHOWN = ("text/plain", "text/html")
+_FILES: tuple[_Kind, ...] = ("json", "message", "rtf")
 # A copy of the page for one client only, and a piece of a message that nothing here puts together.
 _IGNORED = ("text/x-amp-html", "message/partial")
 _ENCODINGS = ("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue")
@@ -171,7 +174,8 @@ def _leaf_bodies(leaf: _Leaf, place: str, depth: int, budget: _Budget) -> Iterat
         try:
             yield Body(*read_rtf(leaf.octets), place)
         except Unreadable:
-            return
+            if leaf.content_type.startswith("text/"):  # shown as plain text by what does not know it (RFC 2046, 4.1.4)
+                yield Body("text", decoded(leaf.octets, codec(leaf.charset)), place)
     elif kind:
         text = decoded(leaf.octets, codec(leaf.charset), html=kind == "html")
         yield Body(kind, unflow(text, delsp=leaf.delsp) if kind == "text" and leaf.flowed else text, place)
@@ -202,8 +206,9 @@ def _item_bodies(item: Item, place: str, depth: int, budget: _Budget) -> Iterato
 def _kind(leaf: _Leaf) -> _Kind | None:
     if leaf.content_type in _IGNORED:
         return None
+    shown = leaf.content_type in _SHOWN
     for kind, types, endings in _KINDS:
-        if leaf.content_type in types or leaf.name.endswith(endings):
+        if leaf.content_type in types or (leaf.name.endswith(endings) and not (shown and kind in _FILES)):
             return "message" if kind == "text" and _MESSAGE_HEAD.match(leaf.octets) else kind
     if _MESSAGE_HEAD.match(leaf.octets):  # a mail under another name and type
         return "message"
