@@ -52,9 +52,13 @@ class Block(StrEnum):
 
 
 Payloads = Annotated[
-    list[Path], typer.Argument(metavar="PAYLOAD...", help="Order payloads (JSON files); - reads stdin.")
+    list[Path],
+    # A file that cannot be read is told by `read_octets`; it never stops the others.
+    typer.Argument(metavar="PAYLOAD...", readable=False, help="Order payloads (JSON files); - reads stdin."),
 ]
-Mails = Annotated[list[Path], typer.Argument(metavar="MAIL...", help="Mail messages (.eml files); - reads stdin.")]
+Mails = Annotated[
+    list[Path], typer.Argument(metavar="MAIL...", readable=False, help="Mail messages (.eml files); - reads stdin.")
+]
 Merchant = Annotated[str, typer.Option("--merchant", "-m", help="The merchant's name here.")]
 PayloadMerchant = Annotated[
     str | None,
@@ -69,18 +73,23 @@ CustomerBlock = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ion {__version__}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=False)
 def _root(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, keys and exports.")] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001  # its callback does it, before a command is asked for
+        bool, typer.Option("--version", callback=_print_version, help="Print the version and exit.", is_eager=True)
+    ] = False,
 ) -> None:
     """International Order Notifications: rendered, mailed, forwarded, read back exactly and exported."""
-    if version:
-        typer.echo(f"ion {__version__}")
-        raise typer.Exit
     context.obj = {"config": config, "data_dir": data_dir, "log_level": log_level}
 
 
@@ -322,7 +331,10 @@ def ingest(
 @app.command(epilog="Example: ion export --profile xlsx -o orders.xlsx --since 2026-11-01")
 def export(
     context: typer.Context,
-    profile: Annotated[str, typer.Option("--profile", "-p", help="standard (CSV) or xlsx.")] = "standard",
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", "-p", help="standard (CSV) or xlsx; without it, what the name of the file says."),
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Only orders received since then (in the set time zone).")
     ] = None,
@@ -333,13 +345,14 @@ def export(
     from ion.export import export_orders
 
     settings = settings_of(context)
+    chosen = _profile_for(profile, output)
     start = since.replace(tzinfo=settings.zone).astimezone(UTC) if since else None
     with opened_store(settings) as store, _told(output):
         if merchant is not None:
             store.merchant(merchant)
         summary = export_orders(
             store.orders_for_export(merchant=merchant, since=start),
-            profile,
+            chosen,
             output or sys.stdout.buffer,
             exported_at=datetime.now(UTC),
             zone=settings.zone,
@@ -360,6 +373,20 @@ def check(context: typer.Context) -> None:
 def show_config(context: typer.Context) -> None:
     """Print the settings in force, secrets masked."""
     typer.echo(json.dumps(masked(settings_of(context)), ensure_ascii=False, indent=2))
+
+
+def _profile_for(profile: str | None, output: Path | None) -> str:
+    """The profile asked for, or the one that the name of the file stands for. Raises BadParameter where they differ."""
+    from ion.export import PROFILES, profile_named
+
+    suffix = output.suffix.lower().lstrip(".") if output else ""
+    named = next((known.name for known in PROFILES.values() if known.suffix == suffix), None)
+    chosen = profile_named(profile or named or "standard")
+    if named and chosen.suffix != suffix:
+        raise typer.BadParameter(f"profile {chosen.name} writes .{chosen.suffix}, not what {output} is called")
+    if chosen.suffix == "xlsx" and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("a spreadsheet is no text for a screen; name a file with -o orders.xlsx")
+    return chosen.name
 
 
 def _read_payloads(paths: list[Path], customer: Block | None) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """What the commands share: settings and store in force, files and standard input, JSON Lines out, progress, the end."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -87,9 +88,16 @@ def with_progress(items: list[T], what: str) -> Iterator[T]:
 
 
 def print_json(line: dict[str, Any]) -> None:
-    """One JSON line on stdout, at once."""
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+    """One JSON line on stdout, at once. Raises IonError where it cannot be written."""
+    try:
+        sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python would try again, and fail again, when it ends.
+        sys.stdout = io.StringIO()
+        raise IonError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def report(name: str, error: IonError) -> bool:

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, readable by their owner only."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,12 @@ def write_whole(path: Path, writer: Callable[[BinaryIO], T]) -> T:
 
     The octets go to a hidden file in the same folder, are forced to the disk, and only then take the name, so a
     reader sees the old file or the new one, never a part. When anything fails, `path` is as it was and nothing
-    else stays behind. The file belongs to its owner alone (mode 0600). Raises OSError, or what `writer` raises.
+    else stays behind. The file belongs to its owner alone (mode 0600). Of a symbolic link, the file it points to is
+    written; a pipe or a device takes the octets and stays what it is. Raises OSError, or what `writer` raises.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        return _write_through(path, writer)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
     partial = Path(name)
     try:
@@ -28,6 +33,15 @@ def write_whole(path: Path, writer: Callable[[BinaryIO], T]) -> T:
         partial.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    return result
+
+
+def _write_through(path: Path, writer: Callable[[BinaryIO], T]) -> T:
+    with tempfile.TemporaryFile() as file:
+        result = writer(file)
+        file.seek(0)
+        with path.open("wb") as out:
+            shutil.copyfileobj(file, out)
     return result
 
 

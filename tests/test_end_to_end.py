@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ion import __version__
 from tests.programs import Ion, program
 
 SAMPLES = Path(__file__).resolve().parents[1] / "ion" / "samples"
@@ -255,6 +256,32 @@ def test_a_cancelled_order_is_not_rendered_even_if_somebody_says_it_is_approved(
     (tmp_path / "cancelled.json").write_text(json.dumps(order), "utf-8")
     ion.run("render", "--approved", tmp_path / "cancelled.json", status=1)
     assert "cancelled" in ion.messages
+
+
+def test_the_version_is_printed_without_a_command(ion: Ion) -> None:
+    assert ion.run("--version").decode() == f"ion {__version__}\n"
+
+
+def test_the_name_of_a_file_says_what_is_exported_and_never_something_else(ion: Ion, tmp_path: Path) -> None:
+    ion.run("export", "-o", tmp_path / "orders.xlsx")
+    assert (tmp_path / "orders.xlsx").read_bytes().startswith(b"PK")
+    ion.run("export", "-o", tmp_path / "orders.csv")
+    assert not (tmp_path / "orders.csv").read_bytes().startswith(b"PK")
+    ion.run("export", "-p", "xlsx", "-o", tmp_path / "other.csv", status=2)
+    assert "profile xlsx writes .xlsx" in ion.messages and not (tmp_path / "other.csv").exists()
+
+
+def test_a_full_standard_output_is_one_sentence(ion: Ion, tmp_path: Path) -> None:
+    mail = tmp_path / "lunch.eml"
+    mail.write_bytes(b"Subject: lunch\r\n\r\nat noon?\r\n")
+    with Path("/dev/full").open("wb") as full:
+        for command in ("parse", "ingest"):
+            done = subprocess.run(
+                ion.command(command, mail), stdout=full, stderr=subprocess.PIPE, env=ion.environment, check=False
+            )
+            told = done.stderr.decode()
+            assert done.returncode == 1 and "Traceback" not in told
+            assert told.splitlines()[-1] == "ion: standard output cannot be written: No space left on device"
 
 
 def test_what_cannot_be_written_or_opened_is_one_sentence(ion: Ion, tmp_path: Path) -> None:

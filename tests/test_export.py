@@ -3,10 +3,12 @@
 import csv
 import hashlib
 import io
+import os
 import stat
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -656,6 +658,23 @@ def test_write_whole_returns_what_the_writer_returns(tmp_path: Path) -> None:
         return "done"
 
     assert write_whole(tmp_path / "x", writer) == "done"
+
+
+def test_a_pipe_takes_the_octets_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_whole(pipe, lambda file: file.write(b"octets"))
+        assert read.result(timeout=10) == b"octets"
+    assert pipe.is_fifo() and [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_of_a_link_the_file_it_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
+    write_whole(tmp_path / "link", lambda file: file.write(b"octets"))
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_bytes() == b"octets"
 
 
 def test_file_names_tell_profile_version_and_local_time() -> None:

@@ -21,7 +21,6 @@ from ion.reading.proof import Proved
 from ion.reading.streams import UNSEEN, html_root, is_more_than_its_text, visible
 
 _MORE_STEPS = 3000
-_LETTERS_A_MARK = 4  # a mark mostly stands for one letter, at times for what is joined into one
 _HARDLY_READABLE = 0.03  # of all characters lost
 _NUMBERS = re.compile(r"[0-9](?:[0-9.,:/-]*[0-9])?")
 _LOST_WITH_DIGIT = re.compile(r"[?\ufffd][0-9]?")
@@ -131,7 +130,8 @@ def _is_lossy(seen: str, true: str) -> bool:
     rest = iter(expected)
     marks = sum(seen.count(mark) for mark in LOST_LETTERS)
     in_order = all(letter in rest for letter in letters)
-    return in_order and len(expected) - len(letters) <= _LETTERS_A_MARK * marks
+    # A mark stands for one letter, or for all that was joined into one.
+    return in_order and (marks > 0 or len(expected) == len(letters))
 
 
 def _titled(shown: str, kept: Callable[[str], str]) -> Iterator[tuple[Language, int]]:
@@ -212,7 +212,9 @@ def _paved_with_losses(seen: _Cut, place: int, shown: Language, proved: Proved, 
     known = _texts(shown.tag)
     seal, prose = _cut_at_losses(known.seal, manner), [_cut_at_losses(phrase, manner) for phrase in known.prose]
     phrases = [phrase for phrase in prose if phrase.kept]
-    silent = ["", *(phrase.tail for phrase in prose if not phrase.kept)]  # may stand in a gap between two pieces
+    # What may stand in a gap between two pieces: a phrase, or as many as a table has columns.
+    tails = [phrase.tail for phrase in prose if not phrase.kept]
+    silent = ["", *("".join(tails[first : first + size]) for size in (1, 2, 3) for first in range(len(tails)))]
     most = 4 * sum(len(fields) + 1 for _, fields in others) + _MORE_STEPS
 
     def behind(way: _Way, piece: _Cut) -> tuple[int, str] | None:

@@ -68,9 +68,11 @@ def _of_values(claim: Claim, expected: dict[Place, str], *, foreign: bool, agree
     lost: list[Place] = []
     for place, printed in expected.items():
         located = claim.located.get(place)
+        if located is not None and "".join(located.split()) == "".join(printed.split()):
+            continue
         if located is None or not essence(located):
             lost.append(place)
-        elif "".join(located.split()) != "".join(printed.split()):
+        else:
             found[place] = _difference(claim, place, located, printed, last=place == last, agreeing_html=agreeing_html)
     # So may a text that somebody seems to have added to the same block, and what stands behind the seal.
     noted = {_block(place) for place, problem in found.items() if problem and problem.code == "note"}

@@ -114,7 +114,7 @@ class Form:
 
 def forms(kind: str, text: str) -> Iterator[Form]:
     """The plausible forms of a body's visible text, likeliest first, without repeats."""
-    plain = flatten(text) if kind == "html" else visible(text)
+    plain = flatten(text) if kind == "html" else visible(text.replace("\r\n", "\n"))
     seen: set[tuple[str, bool]] = set()
     for form in _forms(kind, text, plain):
         if (form.text, form.glued) not in seen:
