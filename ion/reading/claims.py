@@ -175,7 +175,9 @@ def visible_claims(
     ]
     # Somebody who forwards may write the title in a note of their own; that alone is no notification.
     full = [claim for claim in claims if claim.seal or len(claim.located) >= _ENOUGH_LABELS]
-    return full or _untitled(stream, carrier, anchors) or [claim for claim in claims if len(claim.located) > 1]
+    if not full:  # or the title is in another language than the rest
+        full = [found for found in _untitled(stream, carrier, anchors) if len(found.located) >= _ENOUGH_LABELS]
+    return full or [claim for claim in claims if len(claim.located) > 1]
 
 
 def _untitled(stream: str, carrier: str, anchors: dict[str, Known]) -> list[Claim]:
