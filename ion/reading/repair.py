@@ -125,10 +125,13 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     if miscounted(claim, [entry_at(row.place, "") for row in rows]):
         return None
     seal = normal_seal(claim.seal).encode(errors="replace")
-    attempts = [_Attempt(rows, readings, keys) for readings in _by_manner(doubtful)]
+    manners = _by_manner(doubtful)
+    attempts: list[_Attempt] = []
     # First each manner alone, then all of them with one place changed, with two, with three.
-    for count, attempt in product(range(MOST_CHANGES + 1), attempts):
-        found = attempt.search(seal, count, budget)
+    for count, (number, readings) in product(range(MOST_CHANGES + 1), enumerate(manners)):
+        if count == 0:
+            attempts.append(_Attempt(rows, readings, keys))
+        found = attempts[number].search(seal, count, budget)
         if found is not None:
             chosen = dict(zip((row.place for row in doubtful), found, strict=True))
             values = [entry_at(row.place, (chosen.get(row.place) or row.sure[0]).value) for row in rows]
