@@ -889,6 +889,7 @@ def test_a_damaged_attachment_alone_is_never_passed_over(kept: int) -> None:
         ("> see x <https://a.example/b\n> c>\n> City: y", "see x\nCity: y"),
         ("a@b.c<mailto:a@b.c<mailto:a@b.c>>, d", "a@b.c, d"),
         ("<a@b.c <mailto:a@b.c> > d", "<a@b.c> d"),
+        ("a@b.c <mailto:a@b.c <mailto:a@b.c>  <mailto:a@b.c <mailto:a@b.c> > > d", "a@b.c d"),
         ("> a@b.c<mailto:a@b.c> > Phone: 1", "a@b.c Phone: 1"),
         ("x <https://a.example?Quantity:\n5 pieces>", "x <https://a.example?Quantity:\n5 pieces>"),
         ("+1 <tel:+1 (212) 555> d", "+1 d"),

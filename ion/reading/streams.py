@@ -79,7 +79,7 @@ _LINKS = re.compile(
     | \[ (?P<same> [^\[\]]+ ) \] \s* \( (?P=same) \)                # [https://...](https://...)
     | \[ (?P<linked> [^\[\]]* ) \] \s* \( \s? {_SCHEME} (?: {_NO_LABEL}[^()\s] )* \s? \)       # [x](https://...)
     | (?P<angled> < [^<>\s]{{1,300}} ) \s? < \s? {_ADDRESS} \s? > [^\S\n]? (?=>)    # <a@b.c <mailto:a@b.c> >
-    | \s? < \s? {_ADDRESS} \s? >                                    # behind what is linked: a@b.c<mailto:a@b.c>
+    | \s? < \s? {_ADDRESS} (?: \s | [^\S\n]{{2,4}} )? >             # behind what is linked: a@b.c<mailto:a@b.c>
     | \s? \[ \s? {_SCHEME} (?: {_NO_LABEL}[^\[\]\s] )* \s? \] (?! \s* \()     # a@b.c [mailto:a@b.c]
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
