@@ -965,3 +965,33 @@ def test_a_body_is_vouched_for_only_beside_the_notification_it_was_made_for() ->
     beside = bodies_of(rendered(other).raw)
     (result,) = never_another(mail_of(text=beside[0], html=beside[1], json=JSON), SMALL)
     assert result.grade == "review", "an attachment of one order does not stand for the bodies of another"
+
+
+def test_a_body_that_the_holder_of_the_key_vouches_for_is_not_read_again() -> None:
+    body = TEXT.replace("Quantity: 2", "Quantity: 5")
+    imprint = make_imprint(body, "en", json.loads(JSON)["seal"], KEY)
+    vouched = judged(mail_of(text=body, json=_with_shown({"language": "en", "text": imprint})))
+    assert (vouched.grade, vouched.order, vouched.problems) == ("sealed", SMALL, ())
+    touched = judged(
+        mail_of(text=body.replace("Quantity: 5", "Quantity: 6"), json=_with_shown({"language": "en", "text": imprint}))
+    )
+    assert touched.grade == "review"
+
+
+@pytest.mark.parametrize(
+    "shown", ['"Quantity: 5":0,', '"order":{"Quantity":"5"},', '"seal":"7K2M-9QXR-7K2M-9QXR-7K2M",']
+)
+def test_a_text_that_says_more_than_an_attachment_does_is_none(shown: str) -> None:
+    assert judged(mail_of(text=JSON)).grade == "sealed", "the attachment's own text, shown, is all of it"
+    results = read_message(mail_of(text="{" + shown + JSON.strip()[1:]), [KEY])
+    assert all(result.grade != "sealed" for result in results)
+
+
+def test_of_very_many_lost_fields_the_first_are_told_and_how_many_more() -> None:
+    order = full_order()
+    text, _, attachment = bodies_of(rendered(order).raw)
+    (result,) = read_message(mail_of(text=text[: len(text) // 4], json=attachment), [KEY])
+    assert result.grade == "sealed" and result.order == order
+    lost = [problem for problem in result.problems if problem.message.endswith("has lost it")]
+    (more,) = (problem for problem in result.problems if problem.message.endswith(" more"))
+    assert len(lost) == 40 and more.code == "damage" and int(more.message.split()[-2]) > 10

@@ -186,9 +186,8 @@ def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
     most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
     seen: list[list[list[_Reading]]] = []
     tight, lost = (any(getattr(row.value, trait) for row in doubtful if row.value) for trait in ("tight", "lost"))
-    for manner in _MANNERS[: max(1, _MOST_JOINED // len(doubtful))]:
-        if (manner.tight_breaks and not tight) or (manner.lost_blanks and not lost):
-            continue
+    useful = [manner for manner in _MANNERS if (tight or not manner.tight_breaks) and (lost or not manner.lost_blanks)]
+    for manner in useful[: max(1, _MOST_JOINED // len(doubtful))]:
         readings = [row.plausible(manner, width, most_changes) for row in doubtful]
         if all(readings) and readings not in seen:
             seen.append(readings)
