@@ -98,14 +98,20 @@ def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any
     return header, order
 
 
-_RANK = {code: rank for rank, code in enumerate(FIELDS)}
-_REPEATED = frozenset(code for code, section in SECTIONS.items() if section.repeated)
 _SECTION_RANK = {code: rank for rank, code in enumerate(SECTIONS)}
+# Field → the rank of its section, whether that is repeated, its own rank.
+_RANK = {
+    (section.code, field.name): (_SECTION_RANK[section.code], section.repeated, rank)
+    for rank, (section, field) in enumerate(
+        (section, field) for section in SECTIONS.values() for field in section.fields
+    )
+}
 
 
 def _contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
-    section, field, index, _ = entry
-    return _SECTION_RANK[section], index[0] if section in _REPEATED else 0, _RANK[f"{section}.{field}"], index
+    section, repeated, rank = _RANK[entry[0], entry[1]]
+    index = entry[2]
+    return section, index[0] if repeated else 0, rank, index
 
 
 def _element(blocks: list[dict[str, Any]], place: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ Place = tuple[str, tuple[int, ...]]
 # Labels of one notification's language that a body must hold to count as a notification that lost its title.
 _ENOUGH_LABELS = 5
 MAX_BLOCKS = 100_000
+_NAMES = {code: (section, name) for code in FIELDS for section, _, name in [code.partition(".")]}
 _DOCUMENT = {"ion", "notification", "order", "seal", "shown"}
 _BOLD_MARK_AT_THE_END = re.compile(r"(?<!\\)\*\s*\Z")
 
@@ -286,7 +287,7 @@ def read_text(place: Place, text: str, language: Language) -> str | Unreadable:
 
 
 def entry_at(place: Place, value: str) -> Entry:
-    section, _, name = place[0].partition(".")
+    section, name = _NAMES[place[0]]
     return Entry(section, name, place[1], value)
 
 

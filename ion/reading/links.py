@@ -83,7 +83,7 @@ _HINT = re.compile(r"safelinks|urldefense|cudasvc|fireeye|trendmicro|secure-web\
 
 def without_gateways(text: str) -> str:
     """`text` with every rewritten address as it was, also after several gateways; one that cannot be decoded stays."""
-    for _ in range(_MOST_GATEWAYS):
+    for _ in range(_MOST_GATEWAYS if "://" in text else 0):
         if not 0 < len(_HINT.findall(text)) <= _MOST_LINKS:
             break
         shorter = _without_outermost(text)

@@ -11,12 +11,22 @@ but a word of the catalogue stands for a code, and may have lost letters.
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, groupby, pairwise, product, repeat
 from typing import Literal
 
-from ion.contract import FIELDS, SECTIONS, Kind, Language, Unreadable, canonical_line, in_contract_order, print_value
+from ion.contract import (
+    FIELDS,
+    SECTIONS,
+    Entry,
+    Kind,
+    Language,
+    Unreadable,
+    canonical_line,
+    in_contract_order,
+    print_value,
+)
 from ion.contract.anchors import LOST_LETTERS, is_ideographic
 from ion.contract.forms import LINE_BREAK
 from ion.order import MAX_TEXT
@@ -40,8 +50,9 @@ _MARGIN = 3  # columns that a full line may be shorter than the longest: indents
 _LONG_WORD = 50  # characters: together they may be a word too long for a line
 # What makes a text have more than one plausible reading.
 _TIGHT_BREAK = re.compile(r"(?<!\S)/+(?=[^\s/])|(?<=[^\s/])/+(?!\S)")
-_DOUBTFUL = re.compile(rf"[\n?\ufffd]|{_TIGHT_BREAK.pattern}|https?://")
-_KEY: Place = ("proof.key_id", ())
+_MENDABLE = re.compile(rf"[?\ufffd]|{_TIGHT_BREAK.pattern}|https?://")
+_DOUBTFUL = re.compile(rf"\n|{_MENDABLE.pattern}")
+_KEY = ("proof", "key_id", ())
 _COUNTRY_CODE = re.compile(r"\(\s*([A-Z]{2})\s*\)\s*\Z")
 _LOST_AND_BLANKS = f"{LOST_LETTERS} \t\r\u00a0\u202f\u3000"
 _BREAK_BEFORE = "/?&=#"  # in the address of a page
@@ -50,11 +61,17 @@ _BREAK_BEHIND = "-\u2010\u2013\u2014/?&=%#_+~"
 
 @dataclass(frozen=True)
 class _Reading:
-    """One value a place may have. `cost`: how unlikely; `repair`: what it takes, in words, "" for nothing."""
+    """One value a place may have. `line`: as it is sealed; `cost`: how unlikely; `repair`: what it takes, in words, ""
+    for nothing."""
 
     value: str
+    line: bytes
     cost: int
     repair: str = ""
+
+
+def _reading(place: Place, value: str, cost: int, repair: str = "") -> _Reading:
+    return _Reading(value, canonical_line(entry_at(place, value)), cost, repair)
 
 
 @dataclass(frozen=True)
@@ -94,11 +111,14 @@ _MANNERS = tuple(_Manner(*chosen) for chosen in product(_NO_YES, _NO_YES, _YES_N
 
 @dataclass
 class Budget:
-    """What the repairs of one message may still cost."""
+    """What the repairs of one message may still cost, and what was found by the way: its claims are much alike."""
 
     claims: int = MAX_CLAIMS
     tries: int = MAX_TRIES
     octets: int = MAX_SEALED_BYTES
+    readings: dict[tuple[Place, str], _Reading] = field(default_factory=dict)
+    values: dict[tuple[Place, str, str, bool], "_Value | None"] = field(default_factory=dict)
+    """what a doubtful text may read as, None for one that is not; by place, text, language tag and closing or not"""
 
     def spend(self, octets: int) -> bool:
         """True if one more try over so many octets is within the budget."""
@@ -117,15 +137,15 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     budget.claims -= 1
     if budget.claims < 0:
         return None
-    rows = _rows(claim, others)
+    rows = _rows(claim, others, budget)
     doubtful = [row for row in rows if row.doubtful]
     # What is sure was tried already, all of it together, and proved nothing.
     if not doubtful or any(not row.sure for row in rows if not row.doubtful):
         return None
-    if miscounted(claim, [entry_at(row.place, "") for row in rows]):
+    if miscounted(claim, [row.entry for row in rows]):
         return None
     seal = normal_seal(claim.seal).encode(errors="replace")
-    manners = _by_manner(doubtful)
+    manners = _by_manner(rows)
     attempts: list[_Attempt] = []
     # First each manner alone, then all of them with one place changed, with two, with three.
     for count, (number, readings) in product(range(MOST_CHANGES + 1), enumerate(manners)):
@@ -146,41 +166,57 @@ class _Row:
     """One place of the notification: `sure`, its one reading, or what it may read as in each manner (`value`) and what
     other carriers show there (`shown`)."""
 
-    place: Place
+    entry: Entry
     sure: list[_Reading]
     value: "_Value | None"
     shown: list[_Reading]
+    doubtful: bool
 
     @property
-    def doubtful(self) -> bool:
-        return self.value is not None or bool(self.shown)
+    def place(self) -> Place:
+        return self.entry.code, self.entry.index
 
     def plausible(self, manner: _Manner, width: int, most_changes: int) -> list[_Reading]:
         own = self.value.plausible(manner, width, most_changes) if self.value else self.sure
+        if not self.shown:
+            return own
         return [*own, *(one for one in self.shown if one.value not in {known.value for known in own})]
 
 
-def _rows(claim: Claim, others: Sequence[Claim]) -> list[_Row]:
+def _rows(claim: Claim, others: Sequence[Claim], known: Budget) -> list[_Row]:
     """All places that any of the carriers shows, in the contract's order."""
+    assert claim.language is not None
     shown: dict[Place, list[_Reading]] = {}
     for other in others:
         for place, value in other.read.items():
             if isinstance(value, str) and claim.read.get(place) != value:
-                shown.setdefault(place, []).append(_Reading(value, 3, f"taken from the {other.carrier} part"))
+                shown.setdefault(place, []).append(_reading(place, value, 3, f"taken from the {other.carrier} part"))
     rows = []
-    for entry in in_contract_order(map(entry_at, {*claim.located, *shown}, repeat(""))):
+    places = {**claim.located, **dict.fromkeys(shown, "")}
+    for entry in in_contract_order(map(entry_at, places, repeat(""))):
         place = (entry.code, entry.index)
         text, plain = claim.located.get(place), claim.read.get(place)
-        sure = [_Reading(plain, 0)] if isinstance(plain, str) else []
-        broken = text is not None and len(text) <= MAX_TEXT and _DOUBTFUL.search(text)
-        doubted = _Value(claim, place, text or "") if broken else None
-        rows.append(_Row(place, sure, doubted, shown.get(place, [])))
+        sure = []
+        if isinstance(plain, str):
+            if (place, plain) not in known.readings:
+                known.readings[place, plain] = _reading(place, plain, 0)
+            sure = [known.readings[place, plain]]
+        doubted = None
+        if text is not None:
+            key = (place, text, claim.language.tag, place in claim.closing)
+            if key not in known.values:
+                broken = len(text) <= MAX_TEXT and _DOUBTFUL.search(text)
+                known.values[key] = _Value(*key[:2], claim.language, closing=key[3]) if broken else None
+            doubted = known.values[key]
+        doubtful = place in shown or (doubted is not None and not doubted.certain)
+        rows.append(_Row(entry, sure, doubted, shown.get(place, []), doubtful))
     return rows
 
 
-def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
+def _by_manner(rows: Sequence[_Row]) -> list[list[list[_Reading]]]:
     """The plausible readings of each doubtful place, the likeliest first, for each manner that makes a difference."""
-    widths = [row.value.widths for row in doubtful if row.value]
+    doubtful = [row for row in rows if row.doubtful]
+    widths = [row.value.widths for row in rows if row.value]
     width = max((later for later, _ in widths), default=0) or max((first for _, first in widths), default=0)
     # The more values were broken, the less single ones can be tried: then only manners are.
     most_changes = sum(len(widths) <= few for few in _FEW_BROKEN)
@@ -197,13 +233,12 @@ def _by_manner(doubtful: Sequence[_Row]) -> list[list[list[_Reading]]]:
 class _Value:
     """A located text, in lines, and what it may read as."""
 
-    def __init__(self, claim: Claim, place: Place, text: str) -> None:
-        assert claim.language is not None
+    def __init__(self, place: Place, text: str, language: Language, *, closing: bool) -> None:
         self.place = place
-        self._claim, self._language = claim, claim.language
+        self._language, self._closing = language, closing
         self._lines = [line.strip() for line in text.split("\n") if line.strip()] or [""]
         section, _, name = place[0].partition(".")
-        self._indent = len(claim.language.label(SECTIONS[section], name)) + 2  # the label stands before the first line
+        self._indent = len(language.label(SECTIONS[section], name)) + 2  # the label stands before the first line
         self._kept: dict[tuple[object, ...], list[_Reading]] = {}
 
     @property
@@ -229,6 +264,11 @@ class _Value:
             if _Manner().glues(left, right, full=True, word=word) is not None:
                 return False
         return True
+
+    @cached_property
+    def certain(self) -> bool:
+        """True where the lines, joined with blanks, are the whole value: that is what was read already."""
+        return self.plain and not self._closing and not any(map(_MENDABLE.search, self._lines))
 
     @cached_property
     def tight(self) -> bool:
@@ -257,7 +297,7 @@ class _Value:
             begun = bool(glued and glued[-1]) and tail == left  # the word began in an earlier line
             word = len(tail) + (word if begun else 0)
             glued.append(manner.glues(left, right, full=self._full(number, width), word=word))
-        key = (manner.lost_blanks, manner.tight_breaks, *glued)
+        key = (most_changes, manner.lost_blanks, manner.tight_breaks, *glued)
         if key not in self._kept:
             self._kept[key] = self._readings(lines, glued, most_changes)
         return self._kept[key]
@@ -268,7 +308,7 @@ class _Value:
             texts.setdefault(joined, (changes, "lines were joined without a blank" if without else ""))
             for other, told in _mended(joined, self.place, self._language):
                 texts.setdefault(other, (changes + 1, told))
-        if self.place in self._claim.closing:
+        if self._closing:
             for kept in range(len(lines) - 1, max(0, len(lines) - 1 - _MOST_ADDED), -1):
                 told = f"a text behind it is no part of it: {' '.join(lines[kept:])!r}"
                 for joined, changes, _ in _joined(lines[:kept], glued[: kept - 1], most_changes=0):
@@ -277,7 +317,7 @@ class _Value:
         for joined, (cost, repair) in sorted(texts.items(), key=lambda item: item[1][0])[: 2 * MAX_READINGS]:
             value = read_text(self.place, joined, self._language)
             if not isinstance(value, Unreadable) and value not in readings:
-                readings[value] = _Reading(value, cost, repair)
+                readings[value] = _reading(self.place, value, cost, repair)
         return list(readings.values())[:MAX_READINGS]
 
 
@@ -334,13 +374,15 @@ class _Attempt:
         self._readings = readings
         tried = iter(readings)
         plausible = [next(tried) if row.doubtful else row.sure for row in rows]
-        named = {one.value for row, these in zip(rows, plausible, strict=True) if row.place == _KEY for one in these}
+        named = {
+            one.value for row, these in zip(rows, plausible, strict=True) if row.entry[:3] == _KEY for one in these
+        }
         self._keys = [key for key in keys if key.key_id in named]
         # What is sealed: that of the places which are sure in between, and that of each reading of the others.
         self._between = [b""]
         self._lines: list[list[bytes]] = []
         for sure, run in groupby(zip(rows, plausible, strict=True), key=lambda pair: not pair[0].doubtful):
-            lines = [[canonical_line(entry_at(row.place, one.value)) for one in these] for row, these in run]
+            lines = [[one.line for one in these] for _, these in run]
             if sure:
                 self._between[-1] = b"".join(line for (line,) in lines)
             else:

@@ -11,7 +11,7 @@ programs add; never a letter, digit, sign or decimal mark of a value.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -84,6 +84,7 @@ _LINKS = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+_OPENED = re.compile(r"(?:(?<!\\)|\\\\)[<\[]")  # every link begins with such a bracket, unguarded
 _MARKS = re.compile(
     r"""
     (?P<kept> \\. )                                               # guarded: a value's own character
@@ -93,6 +94,7 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_MARK = re.compile(r"[>|*]")  # what is taken away as a mark holds one of them, and lies within a line
 _INITIALS = re.compile(r"(?<![^\s:\uff1a>])([^\W\d_]{1,5})(?=>)")
 _WORDS = re.compile(r"\w+")
 _FEWEST_INITIALS = 5  # a notification has more lines
@@ -138,8 +140,10 @@ def _forms(kind: str, text: str, plain: str) -> Iterator[Form]:
         numbers = re.compile(r"\s?\[(?:" + "|".join(sorted(listed)) + r")\]")
         yield Form(numbers.sub("", ordinary), "numbers of listed links were removed")
     if kind == "text":
-        unmarked = _MARKS_BEHIND.sub(lambda found: found["kept"] or "", _without_links(plain))
-        yield Form(_without_marks(unmarked), "quotation marks behind words were removed")
+        unlinked = _without_links(plain)
+        unmarked = _by_line(_MARKS_BEHIND, lambda found: found["kept"] or "", unlinked)
+        if unmarked != unlinked:
+            yield Form(_without_marks(unmarked), "quotation marks behind words were removed")
     yield Form(_JOINERS.sub("", ordinary), "joiners were removed")
     yield Form("\n".join(map(_rightly_decoded, ordinary.split("\n"))), "text read in a wrong charset was put right")
     if kind == "html" and len(text) <= _TOLERANT_LENGTH:
@@ -293,7 +297,7 @@ def without_program_marks(text: str) -> str:
 
 
 def _without_links(text: str) -> str:
-    for _ in range(_MOST_NESTED):
+    for _ in range(_MOST_NESTED if _OPENED.search(text) else 0):
         shorter = _LINKS.sub(_unlinked, text)
         if shorter == text:
             break
@@ -312,7 +316,7 @@ def _unlinked(found: re.Match[str]) -> str:
 
 
 def _without_marks(text: str) -> str:
-    known = Counter(_INITIALS.findall(text))
+    known = Counter(_INITIALS.findall(text) if ">" in text else ())
 
     def bare(found: re.Match[str]) -> str:
         # Initials stand before every line that is quoted; a word before a mark is a word.
@@ -320,7 +324,12 @@ def _without_marks(text: str) -> str:
             return found[0]
         return found["kept"] or ("\n" if found["bar"] else "")
 
-    return _HEADING_MARKS.sub("", _MARKS.sub(bare, text))
+    return _HEADING_MARKS.sub("", _by_line(_MARKS, bare, text))
+
+
+def _by_line(marks: re.Pattern[str], bare: Callable[[re.Match[str]], str], text: str) -> str:
+    """`text` with its marks replaced; most lines have none."""
+    return "\n".join(marks.sub(bare, line) if _MARK.search(line) else line for line in text.split("\n"))
 
 
 def _rightly_decoded(line: str) -> str:
