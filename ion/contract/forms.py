@@ -202,6 +202,8 @@ def _no_blanks(text: str) -> str:
 
 def _bare(text: str) -> str:
     """`text` without blanks and without the backslashes before marks of mail programs, which may be missing."""
+    if "\\" not in text:
+        return _no_blanks(text)
     return _MARK_GUARDS.sub(lambda found: found[1] if found[1] in "<>|*#[" else found[0], _no_blanks(text))
 
 

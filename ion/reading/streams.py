@@ -191,7 +191,8 @@ def _pieces(root: etree._Element) -> Iterator[str]:
         if not isinstance(name, str):
             continue
         breaks = name not in _INLINE
-        if _is_struck(name, element.get("style")):
+        style = element.get("style")
+        if name in _STRUCK or (style and _strikes_out(style)):
             yield _STRUCK_OUT  # a person sees that it does not count: so it is not what was printed
         if event == "end":
             if breaks:
@@ -201,13 +202,15 @@ def _pieces(root: etree._Element) -> Iterator[str]:
                 yield _blanks(element.tail, preformatted)
             continue
         preformatted += name == "pre"
-        if name in UNSEEN or _is_hidden(element.attrib):
+        if name in UNSEEN or (style and _hides(style)) or "hidden" in element.attrib:
             walk.skip_subtree()
             continue
         if breaks:
             yield "\n"
-        yield _turning(name, element.get("style"))
-        yield from map(_blanks_of_an_attribute, _said(name, element.attrib))
+        if name == "bdo" or (style and _turns(style)):
+            yield TURNED
+        if name in _SEEN_ATTRIBUTES:
+            yield from map(_blanks_of_an_attribute, _said(name, element.attrib))
         if element.text:
             yield _blanks(element.text, preformatted)
 
