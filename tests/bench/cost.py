@@ -123,7 +123,7 @@ def run(out: Out, *, most: int | None = None, lines: tuple[int, int] = (60, 200)
     conditions(
         out,
         f"{number} different mails a row (fewer where there are no more), read one after another in one warm",
-        f"process; processor time of one core, the least of {REPEATS} readings ({REPEATS_OF_LARGE} where it takes more than 0.1 s),",
+        f"process; processor time of one core, the least of {REPEATS} readings ({REPEATS_OF_LARGE} of a large mail),",
         "in milliseconds. The ratio is that to `email.message_from_bytes` on the same mails in the same run: the",
         "median of the ratios, which another machine changes least. Usual orders are sample payloads of 1 to 5",
         f"lines; full lines have {_fields_of_a_line()} printed fields. Large orders have full lines and lost their",
