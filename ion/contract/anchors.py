@@ -26,9 +26,9 @@ _BRANCHING = frozenset(_DIGITS + LOST_LETTERS)
 _END = ""  # the edge of the tree that says what ends here
 
 Meaning = TypeVar("Meaning")
-Known = dict[tuple[str, bool], tuple[tuple[int, Any] | None, bool]]
-"""The end of a text, and whether labels may be glued → the start and meaning of the anchor there, and whether the text
-was too short to tell."""
+Known = dict[tuple[str, bool], tuple[tuple[int, Any] | None, bool, bool]]
+"""The end of a text, and whether labels may be glued → the start and meaning of the anchor there, whether the text was
+too short to tell, and whether there would be another anchor if labels may be glued."""
 
 
 class Found(NamedTuple, Generic[Meaning]):
@@ -68,8 +68,8 @@ class AnchorFinder(Generic[Meaning]):
             window = text[before:behind]
             if (window, glued) not in known:
                 walk = _Walk(window, glued, guesses)
-                known[window, glued] = walk.longest(self._tree, len(window)), walk.ended
-            found, ended = known[window, glued]
+                known[window, glued] = walk.longest(self._tree, len(window)), walk.ended, walk.joined
+            found, ended, _ = known[window, glued]
             if ended and before > floor:
                 before, found = floor, _Walk(text[floor:behind], glued, guesses).longest(self._tree, behind - floor)
             if found is not None:
@@ -80,20 +80,24 @@ class AnchorFinder(Generic[Meaning]):
 @dataclass(slots=True)
 class _Walk:
     """One walk through the tree, backwards through `text`. `guesses`: how many letters may still be put in place of
-    lost ones; `ended`: the text ended before the walk did."""
+    lost ones; `ended`: the text ended before the walk did; `joined`: it passed an anchor joined to the word before."""
 
     text: str
     glued: bool
     guesses: list[int]
     ended: bool = False
+    joined: bool = False
 
     def longest(self, node: dict[str, Any], place: int) -> tuple[int, Any] | None:
         """The longest anchor whose last unread character stands before `place`: its start and meaning."""
         text = self.text
         best: tuple[int, Any] | None = None
         while True:
-            if _END in node and (place == 0 or not self._joins(text[place - 1])):
-                best = (place, node[_END])
+            if _END in node:
+                if place == 0 or not self._joins(text[place - 1]):
+                    best = (place, node[_END])
+                else:
+                    self.joined = True
             if place == 0:
                 self.ended = True
                 break

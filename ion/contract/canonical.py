@@ -70,7 +70,7 @@ def canonical_line(entry: Entry) -> bytes:
 
 def in_contract_order(values: Iterable[Entry]) -> list[Entry]:
     """The entries in the order in which they are sealed."""
-    return sorted(values, key=_contract_order)
+    return sorted(values, key=contract_order)
 
 
 def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -108,7 +108,8 @@ _RANK = {
 }
 
 
-def _contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
+def contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
+    """The rank of an entry among those that are sealed, whatever its value."""
     section, repeated, rank = _RANK[entry[0], entry[1]]
     index = entry[2]
     return section, index[0] if repeated else 0, rank, index

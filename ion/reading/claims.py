@@ -181,6 +181,14 @@ def visible_claims(
     return full or [claim for claim in claims if len(claim.located) > 1]
 
 
+def is_glued(stream: str, anchors: dict[str, Known]) -> bool:
+    """True where labels in a stream may stand directly behind a value or its bold mark. `anchors`: what `visible_claims`
+    found in it."""
+    if "*" in stream or any(joined for known in anchors.values() for _, _, joined in known.values()):
+        return True
+    return len(list(title_finder().find(stream, glued=True))) > len(list(title_finder().find(stream)))
+
+
 def _untitled(stream: str, carrier: str, anchors: dict[str, Known]) -> list[Claim]:
     """A notification that lost its title: the language whose labels fill the stream, if any does.
 

@@ -21,7 +21,7 @@ from ion.reading.agreement import (
     html_without_blanks,
     text_without_blanks,
 )
-from ion.reading.claims import Claim, attached_claim, labelled_claim, place_name, visible_claims
+from ion.reading.claims import Claim, attached_claim, is_glued, labelled_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
@@ -107,6 +107,9 @@ class _Reader:
             return [agreeing]
         readings: list[tuple[tuple[int, int], list[Claim]]] = []  # how many claims are settled, how many seals whole
         for form in again:
+            whole = any(seals == len(claims) for (_, seals), claims in readings)
+            if form.glued and whole and not is_glued(form.text, self._anchors):
+                continue
             claims = visible_claims(form.text, body.kind, glued=form.glued, anchors=self._anchors)
             if len(claims) > MAX_NOTIFICATIONS:
                 raise TooBig(f"more than {MAX_NOTIFICATIONS} notifications in one part")
@@ -118,8 +121,8 @@ class _Reader:
             if claims and settled == len(claims):
                 return claims
             if claims:
-                whole = sum(SEAL_PATTERN.fullmatch(claim.seal or "") is not None for claim in claims)
-                readings.append(((settled, whole), claims))
+                seals = sum(SEAL_PATTERN.fullmatch(claim.seal or "") is not None for claim in claims)
+                readings.append(((settled, seals), claims))
             elif not any(mark in body.text for mark in _MARKS):
                 break
         (most, _), best = max(readings, key=lambda reading: reading[0], default=((0, 0), []))

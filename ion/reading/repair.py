@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations, groupby, pairwise, product, repeat
+from itertools import combinations, groupby, pairwise, product
+from operator import attrgetter
 from typing import Literal
 
 from ion.contract import (
@@ -24,7 +25,7 @@ from ion.contract import (
     Language,
     Unreadable,
     canonical_line,
-    in_contract_order,
+    contract_order,
     print_value,
 )
 from ion.contract.anchors import LOST_LETTERS, is_ideographic
@@ -116,9 +117,8 @@ class Budget:
     claims: int = MAX_CLAIMS
     tries: int = MAX_TRIES
     octets: int = MAX_SEALED_BYTES
-    readings: dict[tuple[Place, str], _Reading] = field(default_factory=dict)
-    values: dict[tuple[Place, str, str, bool], "_Value | None"] = field(default_factory=dict)
-    """what a doubtful text may read as, None for one that is not; by place, text, language tag and closing or not"""
+    rows: dict[tuple[Place, str | None, str, bool], "_Row"] = field(default_factory=dict)
+    """by place, text, language tag and closing or not"""
 
     def spend(self, octets: int) -> bool:
         """True if one more try over so many octets is within the budget."""
@@ -161,12 +161,13 @@ def repaired(claim: Claim, others: Sequence[Claim], keys: Sequence[Key], budget:
     return None
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Row:
-    """One place of the notification: `sure`, its one reading, or what it may read as in each manner (`value`) and what
-    other carriers show there (`shown`)."""
+    """One place of the notification, with its rank in the contract's order: `sure`, its one reading, or what it may
+    read as in each manner (`value`), and what other carriers show there (`shown`)."""
 
     entry: Entry
+    rank: tuple[object, ...]
     sure: list[_Reading]
     value: "_Value | None"
     shown: list[_Reading]
@@ -192,25 +193,25 @@ def _rows(claim: Claim, others: Sequence[Claim], known: Budget) -> list[_Row]:
             if isinstance(value, str) and claim.read.get(place) != value:
                 shown.setdefault(place, []).append(_reading(place, value, 3, f"taken from the {other.carrier} part"))
     rows = []
-    places = {**claim.located, **dict.fromkeys(shown, "")}
-    for entry in in_contract_order(map(entry_at, places, repeat(""))):
-        place = (entry.code, entry.index)
-        text, plain = claim.located.get(place), claim.read.get(place)
-        sure = []
-        if isinstance(plain, str):
-            if (place, plain) not in known.readings:
-                known.readings[place, plain] = _reading(place, plain, 0)
-            sure = [known.readings[place, plain]]
-        doubted = None
-        if text is not None:
-            key = (place, text, claim.language.tag, place in claim.closing)
-            if key not in known.values:
-                broken = len(text) <= MAX_TEXT and _DOUBTFUL.search(text)
-                known.values[key] = _Value(*key[:2], claim.language, closing=key[3]) if broken else None
-            doubted = known.values[key]
-        doubtful = place in shown or (doubted is not None and not doubted.certain)
-        rows.append(_Row(entry, sure, doubted, shown.get(place, []), doubtful))
-    return rows
+    for place in (*claim.located, *(place for place in shown if place not in claim.located)):
+        key = (place, claim.located.get(place), claim.language.tag, place in claim.closing)
+        row = known.rows.get(key)
+        if row is None:
+            row = known.rows[key] = _row(claim, place)
+        rows.append(replace(row, shown=shown[place], doubtful=True) if place in shown else row)
+    return sorted(rows, key=attrgetter("rank"))
+
+
+def _row(claim: Claim, place: Place) -> _Row:
+    """What a claim itself shows at a place."""
+    assert claim.language is not None
+    text, plain = claim.located.get(place), claim.read.get(place)
+    sure = [_reading(place, plain, 0)] if isinstance(plain, str) else []
+    value = None
+    if text is not None and len(text) <= MAX_TEXT and _DOUBTFUL.search(text):
+        value = _Value(place, text, claim.language, closing=place in claim.closing)
+    entry = entry_at(place, "")
+    return _Row(entry, contract_order(entry), sure, value, [], doubtful=value is not None and not value.certain)
 
 
 def _by_manner(rows: Sequence[_Row]) -> list[list[list[_Reading]]]:
