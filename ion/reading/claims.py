@@ -182,8 +182,8 @@ def visible_claims(
 
 
 def is_glued(stream: str, anchors: dict[str, Known]) -> bool:
-    """True where labels in a stream may stand directly behind a value or its bold mark. `anchors`: what `visible_claims`
-    found in it."""
+    """True where labels in a stream may stand directly behind a value or its bold mark. `anchors`: what
+    `visible_claims` found in it."""
     if "*" in stream or any(joined for known in anchors.values() for _, _, joined in known.values()):
         return True
     return len(list(title_finder().find(stream, glued=True))) > len(list(title_finder().find(stream)))
