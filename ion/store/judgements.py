@@ -172,6 +172,12 @@ class Judgements(Database):
         return tuple(StoredNotification(*row) for row in rows)
 
 
+# Statements that run for every message are made once: SQLAlchemy takes longer to make one than to run it.
+_INSERT_NOTIFICATION = sa.insert(tables.Notification).returning(col(tables.Notification.id))
+_INSERT_REVISION = sa.insert(tables.OrderRevision)
+_KNOWN_ORDER = sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
+    is_order(sa.bindparam("merchant"), sa.bindparam("platform"), sa.bindparam("order_number"))
+)
 _MERCHANT_OF = sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == sa.bindparam("message"))
 
 
@@ -223,10 +229,7 @@ def _store(
         "order_id": outcome.order_id,
         "judged_at": now,
     }
-    # Parameters beside the statement, not in it: SQLAlchemy then compiles it once.
-    notification_id = connection.execute(
-        sa.insert(tables.Notification).returning(col(tables.Notification.id)), row
-    ).scalar_one()
+    notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
     assert notification_id is not None
     if is_new_revision:
         assert content is not None
@@ -238,7 +241,7 @@ def _store(
             "notification_id": notification_id,
             "applied_at": now,
         }
-        connection.execute(sa.insert(tables.OrderRevision), revision_row)
+        connection.execute(_INSERT_REVISION, revision_row)
     return StoredNotification(
         notification_id,
         position,
@@ -266,9 +269,8 @@ def _apply(
         return _Outcome(NotificationState.REVIEW, f"kind {header.kind} is not known"), False
     revision = header.revision or 1  # a mail that was rendered and never queued may not say
     known = connection.execute(
-        sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
-            is_order(merchant, content.order.platform, content.order.order_number)
-        )
+        _KNOWN_ORDER,
+        {"merchant": merchant, "platform": content.order.platform, "order_number": content.order.order_number},
     ).one_or_none()
     if known is None:
         order_id = insert_order(connection, merchant, content, revision, now)
