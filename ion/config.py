@@ -46,8 +46,10 @@ class Settings(BaseSettings):
     smtp_max_message_bytes: int = Field(
         default=26_214_400, ge=1024, description="largest message the SMTP listener takes, in octets"
     )
-    read_timeout_seconds: float = Field(
-        default=10, gt=0, description="longest time the reading of one message may take"
+    # What waits behind a message that hangs must have its turn within ten seconds.
+    read_timeout_seconds: float = Field(default=8, gt=0, description="longest time the reading of one message may take")
+    readers: int | None = Field(
+        default=None, ge=1, le=64, description="processes that read mail; unset: one for each core, from 2 to 8"
     )
     sender: str = Field(default="ION <ion@localhost>", description="From address of the notifications sent")
     reply_to: str | None = Field(default=None, description="Reply-To address of the notifications sent")
@@ -120,6 +122,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.sqlite_path}"
+
+    @property
+    def reader_count(self) -> int:
+        """How many processes read mail: more than one, so that a message that hangs holds up nobody."""
+        return self.readers or min(8, max(2, os.cpu_count() or 1))
 
     @property
     def keys_dir(self) -> Path:

@@ -10,7 +10,7 @@
     │   └── ClaimLostError       another process has the row now          (`ion.store`)
     ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
     ├── RefusedError             the relay refused the mail for good      (`ion.notify.submit`)
-    ├── ReadFailedError, ReaderUnavailableError                           (`ion.worker`, never leave it)
+    ├── ReadFailedError, ReaderUnavailableError                           (`ion.reader`, never leave the worker)
     ├── UnknownMerchantError     no merchant of that name                 (exit 2)
     ├── UnknownProfileError      no export profile of that name           (exit 2)
     ├── SettingError             a setting or key file is wrong           (exit 3)

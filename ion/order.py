@@ -606,7 +606,7 @@ class Order(Part):
 
     def to_json(self) -> dict[str, Any]:
         """The order as plain JSON values: decimals as strings, nothing that is not stated."""
-        return pruned(self.model_dump(mode="json"))
+        return pruned(self.model_dump(mode="json", exclude_none=True))
 
 
 def pruned(value: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,12 @@ class Service:
 
     def __init__(self, settings: Settings, store: Store, *, nightly: bool = True) -> None:
         self._stopping = threading.Event()
-        self.worker = Worker(store, KeyRing(settings.keys_dir).keys_for, timeout_seconds=settings.read_timeout_seconds)
+        self.worker = Worker(
+            store,
+            KeyRing(settings.keys_dir).keys_for,
+            timeout_seconds=settings.read_timeout_seconds,
+            readers=settings.reader_count,
+        )
         self.listener = Listener(
             store,
             host=settings.smtp_host,

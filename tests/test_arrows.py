@@ -13,6 +13,7 @@ LEVELS = [
     {"contract"},
     {"seal", "payloads", "store"},
     {"notify", "reading", "inbox", "export"},
+    {"reader"},
     {"worker", "schedule", "web"},
     {"serve"},
     {"logs"},

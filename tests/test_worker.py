@@ -16,10 +16,11 @@ import structlog
 
 from ion.errors import SettingError, StoreError
 from ion.inbox import Listener
+from ion.reader import CHILD_MESSAGES, Reader
 from ion.reading import read_message
 from ion.seal import Key
 from ion.store import Store, open_store
-from ion.worker import CHILD_MESSAGES, Reader, Worker
+from ion.worker import Worker
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.readers import read_oddly
 from tests.stores import an_address, received, table_of
@@ -158,11 +159,8 @@ def test_a_message_that_fails_twice_is_quarantined_and_the_others_go_on(
     (row,) = table_of(store, f"SELECT state, attempts, failures, last_error FROM message WHERE id = {bad}")
     assert row == ("quarantined", 2, 1, cause)
     order_of_events = [(line["message"], line["event"]) for line in logs]
-    assert order_of_events == [
-        (bad, "message failed, tried once more"),
-        (bad + 1, "message read"),  # before the second try
-        (bad, "message quarantined"),
-    ]
+    assert sorted(order_of_events[:2]) == [(bad, "message failed, tried once more"), (bad + 1, "message read")]
+    assert order_of_events[2:] == [(bad, "message quarantined")]  # the second try comes after the other message
     assert "secret" not in str(logs)
     assert store.check()["problems"] == []
 
@@ -184,14 +182,14 @@ def test_trouble_around_the_reading_puts_the_message_back(
             raise SettingError("the key file cannot be read")
         return [KEY]
 
-    judge = store.store_judgement
+    judge = store.store_judgements
 
-    def store_judgement(*arguments: Any) -> Any:
+    def store_judgements(*arguments: Any) -> Any:
         if broken and failing == "store":
             raise StoreError("disk full")
         return judge(*arguments)
 
-    monkeypatch.setattr(store, "store_judgement", store_judgement)
+    monkeypatch.setattr(store, "store_judgements", store_judgements)
     worker = Worker(store, keys)
     received(store, rendered(small_order()).raw)
     assert worker.run_once() == 1
@@ -258,7 +256,7 @@ def test_several_readers_share_the_work_and_one_that_hangs_holds_up_nobody(store
 
 def test_a_child_is_replaced_after_many_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CHILD_MESSAGES > 100
-    monkeypatch.setattr("ion.worker.CHILD_MESSAGES", 2)
+    monkeypatch.setattr("ion.reader.CHILD_MESSAGES", 2)
     reader = Reader(30, read_message)
     pids = []
     for _ in range(5):
@@ -272,7 +270,7 @@ def test_a_child_is_replaced_after_many_messages(monkeypatch: pytest.MonkeyPatch
 
 def test_a_child_ends_with_its_parent() -> None:
     program = (
-        "import os, signal, threading; from ion.worker import Reader; from ion.reading import read_message\n"
+        "import os, signal, threading; from ion.reader import Reader; from ion.reading import read_message\n"
         "reader = Reader(30, read_message); reader.start(threading.Event())\n"
         "print(reader._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

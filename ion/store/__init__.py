@@ -19,9 +19,9 @@ serves SQLite and PostgreSQL.
 from ion.store.checks import Checks
 from ion.store.engine import make_engine, translated
 from ion.store.jobs import JobRun, Jobs
-from ion.store.judgements import Judgement, Judgements, StoredNotification
+from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
 from ion.store.merchants import Merchant, Merchants
-from ion.store.messages import AddedMessage, ClaimedMessage, ClaimLostError, Door, Messages, NewMessage
+from ion.store.messages import AddedMessage, ClaimedMessage, ClaimLostError, Door, KeptMessage, Messages, NewMessage
 from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.schema import bring_to_head
@@ -38,6 +38,7 @@ __all__ = [
     "JobRun",
     "JobState",
     "Judgement",
+    "KeptMessage",
     "Merchant",
     "MessageState",
     "NewMail",
@@ -47,6 +48,7 @@ __all__ = [
     "OutgoingMail",
     "OutgoingState",
     "Queued",
+    "ReadMessage",
     "Store",
     "StoredNotification",
     "content_json",

@@ -19,13 +19,15 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import col
 
+from ion.errors import StoreError
 from ion.order import Order
 from ion.store import tables
-from ion.store.engine import Database
+from ion.store.engine import Database, translated
 from ion.store.merchants import lock_merchant
-from ion.store.messages import move_claimed
+from ion.store.messages import ClaimLostError, end_claim
 from ion.store.orders import Content, insert_order, is_order, update_order
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
@@ -97,6 +99,16 @@ class StoredNotification:
 
 
 @dataclass(frozen=True)
+class ReadMessage:
+    """A claimed message, by its row, merchant and token, and what was judged of it."""
+
+    id: int
+    merchant: str
+    claim_token: str
+    judged: Sequence[Judgement]
+
+
+@dataclass(frozen=True)
 class _Outcome:
     state: NotificationState
     reason: str | None = None
@@ -114,19 +126,38 @@ class Judgements(Database):
         The message becomes `read`, or `ignored` where it holds no notification (none, or only of grade `none`).
         Raises ClaimLostError where the claim is no longer ours.
         """
-        found = [one for one in judged if one.grade != "none"]
+        with self.reading() as connection:
+            merchant = connection.execute(_MERCHANT_OF, {"message": message_id}).scalar()
+        if merchant is None:
+            raise ClaimLostError(f"there is no message {message_id}")
+        (stored,) = self.store_judgements([ReadMessage(message_id, merchant, claim_token, judged)])
+        if isinstance(stored, Exception):
+            raise stored
+        return stored
+
+    def store_judgements(
+        self, messages: Sequence[ReadMessage]
+    ) -> tuple[tuple[StoredNotification, ...] | Exception, ...]:
+        """Store what was judged of several claimed messages, as `store_judgement` does of one, in one transaction.
+
+        One that fails is undone by itself and its error stands in its place: ClaimLostError where its claim is no
+        longer ours, StoreError where the database refuses its rows, anything else where its values are not what they
+        say. The others are stored. Raises StoreError where nothing could be stored.
+        """
+        stored: list[tuple[StoredNotification, ...] | Exception] = []
         with self.writing() as connection:
-            state = MessageState.READ if found else MessageState.IGNORED
-            move_claimed(connection, message_id, claim_token, state, last_error=None)
-            if not found:
-                return ()
-            merchant = connection.execute(
-                sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == message_id)
-            ).scalar_one()
-            lock_merchant(connection, merchant)
-            return tuple(
-                _store(connection, message_id, merchant, position, one) for position, one in enumerate(found, start=1)
-            )
+            # In one order everywhere: two transactions must not wait for each other's merchants crosswise.
+            for merchant in sorted({message.merchant for message in messages}):
+                lock_merchant(connection, merchant)
+            for message in messages:
+                try:
+                    with translated(), connection.begin_nested():
+                        stored.append(_store_message(connection, message))
+                except Exception as error:
+                    if not _is_its_own(error):
+                        raise
+                    stored.append(error)
+        return tuple(stored)
 
     def notifications_of(self, message_id: int) -> tuple[StoredNotification, ...]:
         """What became of each notification of a message, by position; empty where it holds none or is not read yet."""
@@ -139,6 +170,29 @@ class Judgements(Database):
         with self.reading() as connection:
             rows: Any = connection.execute(query.order_by(col(table.position))).all()
         return tuple(StoredNotification(*row) for row in rows)
+
+
+# Statements that run for every message are made once: SQLAlchemy takes longer to make one than to run it.
+_INSERT_NOTIFICATION = sa.insert(tables.Notification).returning(col(tables.Notification.id))
+_INSERT_REVISION = sa.insert(tables.OrderRevision)
+_KNOWN_ORDER = sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
+    is_order(sa.bindparam("merchant"), sa.bindparam("platform"), sa.bindparam("order_number"))
+)
+_MERCHANT_OF = sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == sa.bindparam("message"))
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Whether an error is that of one message, not one that the next message would meet too (a full disk)."""
+    return not (isinstance(error, StoreError) and isinstance(error.__cause__, (OperationalError, InterfaceError)))
+
+
+def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[StoredNotification, ...]:
+    """All of one message. The caller holds the merchant's lock."""
+    found = [one for one in message.judged if one.grade != "none"]
+    end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
+    return tuple(
+        _store(connection, message.id, message.merchant, position, one) for position, one in enumerate(found, start=1)
+    )
 
 
 def _store(
@@ -175,10 +229,7 @@ def _store(
         "order_id": outcome.order_id,
         "judged_at": now,
     }
-    # Parameters beside the statement, not in it: SQLAlchemy then compiles it once.
-    notification_id = connection.execute(
-        sa.insert(tables.Notification).returning(col(tables.Notification.id)), row
-    ).scalar_one()
+    notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
     assert notification_id is not None
     if is_new_revision:
         assert content is not None
@@ -190,7 +241,7 @@ def _store(
             "notification_id": notification_id,
             "applied_at": now,
         }
-        connection.execute(sa.insert(tables.OrderRevision), revision_row)
+        connection.execute(_INSERT_REVISION, revision_row)
     return StoredNotification(
         notification_id,
         position,
@@ -218,9 +269,8 @@ def _apply(
         return _Outcome(NotificationState.REVIEW, f"kind {header.kind} is not known"), False
     revision = header.revision or 1  # a mail that was rendered and never queued may not say
     known = connection.execute(
-        sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
-            is_order(merchant, content.order.platform, content.order.order_number)
-        )
+        _KNOWN_ORDER,
+        {"merchant": merchant, "platform": content.order.platform, "order_number": content.order.order_number},
     ).one_or_none()
     if known is None:
         order_id = insert_order(connection, merchant, content, revision, now)

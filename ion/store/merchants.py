@@ -147,15 +147,20 @@ class Merchants(Database):
             ).scalar()
 
 
+_LOCK = (
+    sa.select(col(tables.Merchant.name))
+    .where(col(tables.Merchant.name) == sa.bindparam("name"))
+    # NO KEY UPDATE: rows that merely refer to the merchant can be inserted meanwhile.
+    .with_for_update(key_share=True)
+)
+
+
 def lock_merchant(connection: sa.Connection, name: str) -> None:
     """Wait until no other writing transaction holds this merchant; then what is read next is the newest.
 
     On SQLite the transaction holds the whole database already. Raises UnknownMerchantError.
     """
-    found = connection.execute(
-        # NO KEY UPDATE: rows that merely refer to the merchant can be inserted meanwhile.
-        sa.select(col(tables.Merchant.name)).where(col(tables.Merchant.name) == name).with_for_update(key_share=True)
-    ).scalar()
+    found = connection.execute(_LOCK, {"name": name}).scalar()
     if found is None:
         raise _unknown(name)
 

@@ -67,6 +67,21 @@ class ClaimedMessage:
     claimed_until: datetime
 
 
+@dataclass(frozen=True)
+class KeptMessage:
+    """A message that is over, with its octets: what `ion reparse` reads again. `state_at`: when it came to `state`."""
+
+    id: int
+    merchant: str
+    state: str
+    state_at: datetime
+    raw: bytes
+
+
+# What a message may be read again from: nobody is at work on it.
+SETTLED = (MessageState.READ.value, MessageState.IGNORED.value, MessageState.QUARANTINED.value)
+
+
 class Messages(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -89,15 +104,31 @@ class Messages(Database):
             added = {at: _add(connection, messages[at], digests[at]) for at in in_order}
         return tuple(added[at] for at in range(len(messages)))
 
-    def claim_messages(self, limit: int, lease_seconds: float) -> tuple[ClaimedMessage, ...]:
+    def claim_messages(
+        self, limit: int, lease_seconds: float, *, most_bytes: int | None = None
+    ) -> tuple[ClaimedMessage, ...]:
         """Take up to `limit` messages to read, longest waiting first: received ones, those whose retry is due, and
-        those whose lease ran out. Others cannot take them for `lease_seconds`."""
+        those whose lease ran out. Others cannot take them for `lease_seconds`. `most_bytes`: of their octets together,
+        but one message is always taken."""
         with self.reading() as connection:  # so that an idle worker does not ask for the write lock every second
-            if connection.execute(_claimable(1)).first() is None:
+            if connection.execute(_CLAIMABLE, {"now": utc_now(), "limit": 1}).first() is None:
                 return ()
         with self.writing() as connection:
-            ids = connection.execute(_claimable(limit).with_for_update(skip_locked=True)).scalars().all()
-            return tuple(_claim(connection, message_id, lease_seconds) for message_id in ids)
+            now = utc_now()
+            found = connection.execute(_TO_CLAIM, {"now": now, "limit": limit}).all()
+            if not found:
+                return ()
+            ids: list[int | None] = []
+            octets = 0
+            for message_id, size_bytes in found:
+                octets += size_bytes
+                if ids and most_bytes is not None and octets > most_bytes:
+                    break
+                ids.append(message_id)
+            token, until = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
+            rows: Any = connection.execute(_CLAIM, {"ids": ids, "now": now, "token": token, "until": until}).all()
+        rows.sort(key=lambda row: ids.index(row.id))
+        return tuple(ClaimedMessage(claim_token=token, claimed_until=until, **row._mapping) for row in rows)
 
     def release_message(self, message_id: int, claim_token: str) -> None:
         """Give a claimed message back unread, as if it had not been claimed. Raises ClaimLostError."""
@@ -128,6 +159,45 @@ class Messages(Database):
         with self.writing() as connection:
             move_claimed(connection, message_id, claim_token, MessageState.QUARANTINED, last_error=error[:500])
 
+    def read_again(
+        self,
+        *,
+        ids: Sequence[int] = (),
+        merchant: str | None = None,
+        since: datetime | None = None,
+        states: Sequence[str] = (),
+        after_id: int = 0,
+        limit: int = 50,
+    ) -> tuple[KeptMessage, ...]:
+        """Up to `limit` messages that were read, ignored or quarantined and whose octets are still kept, by id, from
+        `after_id` on. `since`: received at or after that instant; `states`: of the message, or of one of its
+        notifications. No condition where one is not given."""
+        message, notification = tables.Message, tables.Notification
+        query = (
+            sa.select(
+                col(message.id), col(message.merchant), col(message.state), col(message.state_at), col(message.raw)
+            )
+            .where(col(message.id) > after_id)
+            .where(col(message.state).in_(SETTLED))
+            .where(col(message.raw).is_not(None))
+            .order_by(col(message.id))
+            .limit(limit)
+        )
+        if ids:
+            query = query.where(col(message.id).in_(ids))
+        if merchant is not None:
+            query = query.where(col(message.merchant) == merchant)
+        if since is not None:
+            query = query.where(col(message.received_at) >= since)
+        if states:
+            holds = sa.exists().where(
+                col(notification.message_id) == col(message.id), col(notification.state).in_(states)
+            )
+            query = query.where(sa.or_(col(message.state).in_(states), holds))
+        with self.reading() as connection:
+            rows: Any = connection.execute(query).all()
+        return tuple(KeptMessage(**row._mapping) for row in rows)
+
     def message_state(self, message_id: int) -> str | None:
         """The state of a message now; None where there is no such message."""
         with self.reading() as connection:
@@ -152,7 +222,17 @@ def move_claimed(
         .where(col(tables.Message.claim_token) == claim_token)
         .values(state=state.value, state_at=utc_now(), **{"claim_token": None, "due_at": None} | also)
     )
-    one_row(moved, ClaimLostError(f"message {message_id} is no longer claimed with this token"))
+    one_row(moved, _not_ours(message_id))
+
+
+def end_claim(connection: sa.Connection, message_id: int, claim_token: str, state: MessageState) -> None:
+    """`move_claimed` for a message that is over."""
+    over = {"message": message_id, "token": claim_token, "now": utc_now(), "over": state.value}
+    one_row(connection.execute(_END_CLAIM, over), _not_ours(message_id))
+
+
+def _not_ours(message_id: int) -> ClaimLostError:
+    return ClaimLostError(f"message {message_id} is no longer claimed with this token")
 
 
 def message_counts(connection: sa.Connection) -> dict[str, int]:
@@ -194,35 +274,46 @@ def _add(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMe
     return AddedMessage(first_id, False, digest)
 
 
-def _claimable(limit: int) -> sa.Select[int | None]:
+def _claimable() -> sa.Select[int | None, int]:
     # A message put back waits behind those that came before that, so one that hangs does not hold up the others twice.
     # What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
     due_at, message_id = col(tables.Message.due_at), col(tables.Message.id)
-    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= utc_now())
-    return sa.select(message_id).where(due_at.is_not(None), due).order_by(due_at, message_id).limit(limit)
+    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= sa.bindparam("now"))
+    return (
+        sa.select(message_id, col(tables.Message.size_bytes))
+        .where(due_at.is_not(None), due)
+        .order_by(due_at, message_id)
+        .limit(sa.bindparam("limit"))
+    )
 
 
-def _claim(connection: sa.Connection, message_id: int | None, lease_seconds: float) -> ClaimedMessage:
-    now = utc_now()
-    token, until = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
-    row: Any = connection.execute(
-        sa.update(tables.Message)
-        .where(col(tables.Message.id) == message_id)
-        .values(
-            state=MessageState.CLAIMED.value,
-            state_at=now,
-            claim_token=token,
-            due_at=until,
-            attempts=tables.Message.attempts + 1,
-        )
-        .returning(
-            col(tables.Message.id),
-            col(tables.Message.merchant),
-            col(tables.Message.raw),
-            col(tables.Message.sha256),
-            col(tables.Message.received_at),
-            col(tables.Message.attempts),
-            col(tables.Message.failures),
-        )
-    ).one()
-    return ClaimedMessage(claim_token=token, claimed_until=until, **row._mapping)
+# Statements that run for every message are made once: SQLAlchemy takes longer to make one than to run it.
+_CLAIMABLE = _claimable()
+_TO_CLAIM = _claimable().with_for_update(skip_locked=True)
+_CLAIM = (
+    sa.update(tables.Message)
+    .where(col(tables.Message.id).in_(sa.bindparam("ids", expanding=True)))
+    .values(
+        state=MessageState.CLAIMED.value,
+        state_at=sa.bindparam("now"),
+        claim_token=sa.bindparam("token"),
+        due_at=sa.bindparam("until"),
+        attempts=tables.Message.attempts + 1,
+    )
+    .returning(
+        col(tables.Message.id),
+        col(tables.Message.merchant),
+        col(tables.Message.raw),
+        col(tables.Message.sha256),
+        col(tables.Message.received_at),
+        col(tables.Message.attempts),
+        col(tables.Message.failures),
+    )
+)
+_END_CLAIM = (
+    sa.update(tables.Message)
+    .where(col(tables.Message.id) == sa.bindparam("message"))
+    .where(col(tables.Message.state) == MessageState.CLAIMED.value)
+    .where(col(tables.Message.claim_token) == sa.bindparam("token"))
+    .values(state=sa.bindparam("over"), state_at=sa.bindparam("now"), claim_token=None, due_at=None, last_error=None)
+)

@@ -94,7 +94,10 @@ def order_of(content: str) -> Order:
     return Order.model_validate_json(content)
 
 
-def is_order(merchant: str, platform: str, order_number: str) -> sa.ColumnElement[bool]:
+_Named = str | sa.BindParameter[str]
+
+
+def is_order(merchant: _Named, platform: _Named, order_number: _Named) -> sa.ColumnElement[bool]:
     """The condition that names one order."""
     return sa.and_(
         col(tables.OrderRow.merchant) == merchant,
@@ -114,7 +117,7 @@ def insert_order(connection: sa.Connection, merchant: str, stored: Content, revi
         "created_at": now,
         **_columns(stored, revision, now),
     }
-    order_id = connection.execute(sa.insert(tables.OrderRow).returning(col(tables.OrderRow.id)), row).scalar_one()
+    order_id = connection.execute(_INSERT_ORDER, row).scalar_one()
     assert order_id is not None
     _insert_lines(connection, order_id, stored.order)
     return order_id
@@ -175,7 +178,12 @@ def _insert_lines(connection: sa.Connection, order_id: int, order: Order) -> Non
             }
         )
     if lines:
-        connection.execute(sa.insert(tables.OrderLine), lines)
+        connection.execute(_INSERT_LINES, lines)
+
+
+# Made once, because they run for every order.
+_INSERT_ORDER = sa.insert(tables.OrderRow).returning(col(tables.OrderRow.id))
+_INSERT_LINES = sa.insert(tables.OrderLine)
 
 
 def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*tuple[Any, ...]]":
