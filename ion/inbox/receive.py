@@ -1,5 +1,6 @@
 """Receive: the one durable step behind every door. What is committed here can be derived again for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ion.errors import IonError
@@ -40,28 +41,52 @@ def receive(store: Store, raw: bytes, envelope: Envelope) -> tuple[Receipt, ...]
     Raises UnknownRecipientError where any recipient is unknown, StoreError where the database refuses; then nothing was
     kept and the sender must not be told otherwise.
     """
-    messages = [
-        NewMessage(merchant, envelope.door, raw, envelope.mail_from, rcpt_to)
-        for merchant, rcpt_to in _recipients(store, envelope)
-    ]
-    if not messages:
-        raise UnknownRecipientError("the mail has no recipient here")
-    added = store.add_messages(messages)
-    return tuple(
-        Receipt(one.id, message.merchant, one.created, one.sha256) for message, one in zip(messages, added, strict=True)
+    (result,) = receive_all(store, [(raw, envelope)])
+    if isinstance(result, IonError):
+        raise result
+    return result
+
+
+def receive_all(
+    store: Store, mails: Sequence[tuple[bytes, Envelope]]
+) -> tuple[tuple[Receipt, ...] | IonError, ...]:
+    """Like `receive` for several mails with one commit: for each its receipts, or the error it would have raised, which
+    touches no other. Raises StoreError where the commit as a whole fails; then nothing was kept."""
+    by_recipient = store.merchants_for_recipients(
+        {address for _, envelope in mails if envelope.merchant is None for address in envelope.rcpt_tos}
     )
+    results: list[tuple[Receipt, ...] | IonError] = []
+    groups: list[list[NewMessage]] = []
+    for raw, envelope in mails:
+        try:
+            recipients = _recipients(store, by_recipient, envelope)
+        except IonError as error:
+            results.append(error)
+            groups.append([])
+        else:
+            results.append(())
+            groups.append([NewMessage(name, envelope.door, raw, envelope.mail_from, to) for name, to in recipients])
+    added = store.add_message_groups(groups) if any(groups) else [()] * len(groups)
+    for at, (group, rows) in enumerate(zip(groups, added, strict=True)):
+        if isinstance(rows, IonError):
+            results[at] = rows
+        elif group:
+            results[at] = tuple(
+                Receipt(row.id, message.merchant, row.created, row.sha256)
+                for message, row in zip(group, rows, strict=True)
+            )
+    return tuple(results)
 
 
-def _recipients(store: Store, envelope: Envelope) -> list[tuple[str, str]]:
+def _recipients(store: Store, by_recipient: dict[str, str], envelope: Envelope) -> list[tuple[str, str]]:
     """Each recipient once, with its merchant."""
     if envelope.merchant is not None:
         name = store.merchant(envelope.merchant).name
         # A door without addresses: the merchant's name stands for the recipient.
         return [(name, rcpt_to) for rcpt_to in dict.fromkeys(envelope.rcpt_tos or (name,))]
-    found = []
-    for rcpt_to in dict.fromkeys(address.lower() for address in envelope.rcpt_tos):
-        merchant = store.merchant_for_recipient(rcpt_to)
-        if merchant is None:
-            raise UnknownRecipientError("no merchant has one of these recipient addresses")
-        found.append((merchant, rcpt_to))
-    return found
+    if not envelope.rcpt_tos:
+        raise UnknownRecipientError("the mail has no recipient here")
+    addresses = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
+    if not all(address in by_recipient for address in addresses):
+        raise UnknownRecipientError("no merchant has one of these recipient addresses")
+    return [(by_recipient[address], address) for address in addresses]
