@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     )
     smtp_lmtp_port: int | None = Field(default=None, ge=0, le=65535, description="port for LMTP; unset: none")
     smtp_tls_certificate: Path | None = Field(
-        default=None, description="PEM file of the listener's certificate chain; unset: no TLS. Read anew when it changes"
+        default=None,
+        description="PEM file of the listener's certificate chain; unset: no TLS. Read anew when it changes",
     )
     smtp_tls_key: Path | None = Field(default=None, description="PEM file of its key; unset: in the same file")
     smtp_user: str | None = Field(default=None, description="user name that SMTP clients may sign in with, over TLS")
@@ -76,7 +77,8 @@ class Settings(BaseSettings):
     )
     smtp_auth_required: bool = Field(default=False, description="whether mail is taken only after signing in")
     smtp_proxy_addresses: str = Field(
-        default="", description="addresses or networks, with commas between, whose connections begin with a PROXY header"
+        default="",
+        description="addresses or networks, with commas between, whose connections begin with a PROXY header",
     )
     read_timeout_seconds: float = Field(
         default=10, gt=0, description="longest time the reading of one message may take"

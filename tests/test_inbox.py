@@ -41,7 +41,9 @@ def store(database: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def listener(store: Store) -> Iterator[Listener]:
-    listener = Listener(store, port=0, limits=Limits(max_message_bytes=LIMIT, max_commands=COMMANDS), hostname="mx.example")
+    listener = Listener(
+        store, port=0, limits=Limits(max_message_bytes=LIMIT, max_commands=COMMANDS), hostname="mx.example"
+    )
     listener.start()
     yield listener
     listener.stop()

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V1_BYTES = 107
 V2_BYTES = 2048  # of the part behind the first sixteen octets; it may hold more than addresses, which is not read
-_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|TCP[46] (?P<source>[0-9a-fA-F:.]+) [0-9a-fA-F:.]+ \d{1,5} \d{1,5})\r\n")
+_V1 = re.compile(
+    rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|TCP[46] (?P<source>[0-9a-fA-F:.]+) [0-9a-fA-F:.]+ \d{1,5} \d{1,5})\r\n"
+)
 _ADDRESS_BYTES = {0x1: 4, 0x2: 16}  # IPv4, IPv6
 
 

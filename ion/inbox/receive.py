@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ion.errors import IonError
-from ion.store import Door, NewMessage, Store
+from ion.store import Door, NewMessage, NoSuchAddressError, Store
 
 
 class UnknownRecipientError(IonError):
@@ -47,46 +47,39 @@ def receive(store: Store, raw: bytes, envelope: Envelope) -> tuple[Receipt, ...]
     return result
 
 
-def receive_all(
-    store: Store, mails: Sequence[tuple[bytes, Envelope]]
-) -> tuple[tuple[Receipt, ...] | IonError, ...]:
+def receive_all(store: Store, mails: Sequence[tuple[bytes, Envelope]]) -> tuple[tuple[Receipt, ...] | IonError, ...]:
     """Like `receive` for several mails with one commit: for each its receipts, or the error it would have raised, which
     touches no other. Raises StoreError where the commit as a whole fails; then nothing was kept."""
-    by_recipient = store.merchants_for_recipients(
-        {address for _, envelope in mails if envelope.merchant is None for address in envelope.rcpt_tos}
-    )
     results: list[tuple[Receipt, ...] | IonError] = []
     groups: list[list[NewMessage]] = []
     for raw, envelope in mails:
         try:
-            recipients = _recipients(store, by_recipient, envelope)
+            groups.append(_messages(store, raw, envelope))
         except IonError as error:
             results.append(error)
             groups.append([])
         else:
             results.append(())
-            groups.append([NewMessage(name, envelope.door, raw, envelope.mail_from, to) for name, to in recipients])
-    added = store.add_message_groups(groups) if any(groups) else [()] * len(groups)
-    for at, (group, rows) in enumerate(zip(groups, added, strict=True)):
-        if isinstance(rows, IonError):
+    added = store.add_message_groups(groups) if any(groups) else ()
+    for at, rows in enumerate(added):
+        if isinstance(rows, NoSuchAddressError):
+            results[at] = UnknownRecipientError("no merchant has one of these recipient addresses")
+        elif isinstance(rows, IonError):
             results[at] = rows
-        elif group:
-            results[at] = tuple(
-                Receipt(row.id, message.merchant, row.created, row.sha256)
-                for message, row in zip(group, rows, strict=True)
-            )
+        elif rows:
+            results[at] = tuple(Receipt(row.id, row.merchant, row.created, row.sha256) for row in rows)
     return tuple(results)
 
 
-def _recipients(store: Store, by_recipient: dict[str, str], envelope: Envelope) -> list[tuple[str, str]]:
-    """Each recipient once, with its merchant."""
+def _messages(store: Store, raw: bytes, envelope: Envelope) -> list[NewMessage]:
+    """One for each recipient. Raises UnknownRecipientError where there is none, UnknownMerchantError."""
     if envelope.merchant is not None:
-        name = store.merchant(envelope.merchant).name
         # A door without addresses: the merchant's name stands for the recipient.
-        return [(name, rcpt_to) for rcpt_to in dict.fromkeys(envelope.rcpt_tos or (name,))]
-    if not envelope.rcpt_tos:
+        name = store.merchant(envelope.merchant).name
+        recipients = dict.fromkeys(envelope.rcpt_tos or (name,))
+    else:
+        name = None
+        recipients = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
+    if not recipients:
         raise UnknownRecipientError("the mail has no recipient here")
-    addresses = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
-    if not all(address in by_recipient for address in addresses):
-        raise UnknownRecipientError("no merchant has one of these recipient addresses")
-    return [(by_recipient[address], address) for address in addresses]
+    return [NewMessage(name, envelope.door, raw, envelope.mail_from, rcpt_to) for rcpt_to in recipients]

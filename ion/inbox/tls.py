@@ -40,7 +40,9 @@ class Certificate:
         return self._context
 
     def _files_version(self) -> tuple[tuple[int, int, int], ...]:
-        return tuple((found.st_mtime_ns, found.st_ino, found.st_size) for found in (self._chain.stat(), self._key.stat()))
+        return tuple(
+            (found.st_mtime_ns, found.st_ino, found.st_size) for found in (self._chain.stat(), self._key.stat())
+        )
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -62,19 +62,19 @@ def translated() -> Iterator[None]:
     """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         kind = StorageFullError if _is_full(error) else StoreError
         raise kind(f"the database refused: {_cause(error)}") from error
 
 
-def _is_full(error: SQLAlchemyError) -> bool:
+def _is_full(error: SQLAlchemyError | sqlite3.Error) -> bool:
     original: Any = error.orig if isinstance(error, DBAPIError) else error
     if getattr(original, "sqlstate", None) == "53100":  # disk_full, PostgreSQL's appendix A
         return True
     return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: SQLAlchemyError | sqlite3.Error) -> str:
     original: Any = error.orig if isinstance(error, DBAPIError) else error
     diagnosis = getattr(original, "diag", None)  # psycopg: its message would quote the row
     if diagnosis is not None:

@@ -137,19 +137,6 @@ class Merchants(Database):
                 .where(col(tables.MerchantAddress.retired_at).is_(None))
             ).scalar()
 
-    def merchants_for_recipients(self, addresses: Iterable[str]) -> dict[str, str]:
-        """Like `merchant_for_recipient` for many, in one transaction: the merchant of each address, lower-case, that
-        is a valid one."""
-        wanted = {storable(address.lower()): address.lower() for address in addresses}
-        table = tables.MerchantAddress
-        with self.reading() as connection:
-            rows = connection.execute(
-                sa.select(col(table.address), col(table.merchant))
-                .where(col(table.address).in_(list(wanted)))
-                .where(col(table.retired_at).is_(None))
-            )
-            return {wanted[row.address]: row.merchant for row in rows}
-
     def merchant_for_payload(self, payload_id: str) -> str | None:
         """The merchant that payloads name by this id, or None."""
         with self.reading() as connection:
