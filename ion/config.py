@@ -8,6 +8,7 @@ The TOML file is the one named by `--config` or `ION_CONFIG`, else `ion.toml` in
 import os
 import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -45,6 +46,39 @@ class Settings(BaseSettings):
     smtp_port: int = Field(default=8025, ge=0, le=65535, description="port the SMTP listener binds to; 0: any free one")
     smtp_max_message_bytes: int = Field(
         default=26_214_400, ge=1024, description="largest message the SMTP listener takes, in octets"
+    )
+    smtp_memory_bytes: int = Field(
+        default=67_108_864, ge=1024, description="octets that all messages on their way in may take together"
+    )
+    smtp_min_free_bytes: int = Field(
+        default=104_857_600, ge=0, description="with less free on the database's disk no mail is taken; 0: no floor"
+    )
+    smtp_max_connections: int = Field(default=256, ge=1, description="most SMTP connections at one time")
+    smtp_max_connections_per_address: int = Field(
+        default=50, ge=1, description="most of them from one address; of IPv6, from one /64"
+    )
+    smtp_max_recipients: int = Field(default=100, ge=1, description="most recipients of one message")
+    smtp_max_commands: int = Field(default=100_000, ge=10, description="most commands in one SMTP session")
+    smtp_idle_seconds: float = Field(default=300, gt=0, description="longest silence of an SMTP client")
+    smtp_message_seconds: float = Field(default=600, gt=0, description="longest time one message may take to come in")
+    smtp_session_seconds: float = Field(default=3600, gt=0, description="longest SMTP session")
+    smtp_tls_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port for SMTP within TLS from the first octet; unset: none"
+    )
+    smtp_lmtp_port: int | None = Field(default=None, ge=0, le=65535, description="port for LMTP; unset: none")
+    smtp_tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the listener's certificate chain; unset: no TLS. Read anew when it changes",
+    )
+    smtp_tls_key: Path | None = Field(default=None, description="PEM file of its key; unset: in the same file")
+    smtp_user: str | None = Field(default=None, description="user name that SMTP clients may sign in with, over TLS")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="its password; better in a file named by `ION_SMTP_PASSWORD_FILE`"
+    )
+    smtp_auth_required: bool = Field(default=False, description="whether mail is taken only after signing in")
+    smtp_proxy_addresses: str = Field(
+        default="",
+        description="addresses or networks, with commas between, whose connections begin with a PROXY header",
     )
     # What waits behind a message that hangs must have its turn within ten seconds.
     read_timeout_seconds: float = Field(default=8, gt=0, description="longest time the reading of one message may take")
@@ -92,6 +126,15 @@ class Settings(BaseSettings):
             raise ValueError("give an IANA time zone, for example Europe/Berlin") from error
         return value
 
+    @field_validator("smtp_proxy_addresses")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            _networks(value)
+        except ValueError as error:
+            raise ValueError("give addresses or networks, for example 10.0.0.5,192.168.7.0/24") from error
+        return value
+
     @field_validator("locale")
     @classmethod
     def _is_a_language(cls, value: str) -> str:
@@ -137,8 +180,17 @@ class Settings(BaseSettings):
         return self.export_dir or self.data_dir / "exports"
 
     @property
+    def proxies(self) -> tuple[str, ...]:
+        """`smtp_proxy_addresses`, each as a network."""
+        return _networks(self.smtp_proxy_addresses)
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
 
 
 SECRETS = tuple(

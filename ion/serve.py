@@ -50,13 +50,7 @@ class Service:
             timeout_seconds=settings.read_timeout_seconds,
             readers=settings.reader_count,
         )
-        self.listener = Listener(
-            store,
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            max_message_bytes=settings.smtp_max_message_bytes,
-            on_received=self.worker.notify,
-        )
+        self.listener = Listener.from_settings(store, settings, self.worker.notify)
         self.schedule = NightlySchedule(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
 

@@ -1,6 +1,14 @@
 """The receiving side's doors. A door commits the raw octets and then says yes; everything else is derived later.
 
-`receive` is the one durable step behind every door; `smtp` is the listener in front of it.
+`receive` is the one durable step behind every door. The SMTP listener in front of it:
+
+    smtp         the listener: its ports, start and stop
+    connection   one client's dialogue
+    commands     command lines, read strictly; replies: what is answered
+    data         the octets of DATA
+    proxy, tls   PROXY header, certificates
+    limits       how much of everything
+    commit       many mails, one commit
 """
 
 from ion.inbox.receive import Envelope, Receipt, UnknownRecipientError, receive

@@ -1,9 +1,10 @@
 """Receive: the one durable step behind every door. What is committed here can be derived again for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ion.errors import IonError
-from ion.store import Door, NewMessage, Store
+from ion.store import Door, NewMessage, NoSuchAddressError, Store
 
 
 class UnknownRecipientError(IonError):
@@ -40,28 +41,45 @@ def receive(store: Store, raw: bytes, envelope: Envelope) -> tuple[Receipt, ...]
     Raises UnknownRecipientError where any recipient is unknown, StoreError where the database refuses; then nothing was
     kept and the sender must not be told otherwise.
     """
-    messages = [
-        NewMessage(merchant, envelope.door, raw, envelope.mail_from, rcpt_to)
-        for merchant, rcpt_to in _recipients(store, envelope)
-    ]
-    if not messages:
-        raise UnknownRecipientError("the mail has no recipient here")
-    added = store.add_messages(messages)
-    return tuple(
-        Receipt(one.id, message.merchant, one.created, one.sha256) for message, one in zip(messages, added, strict=True)
-    )
+    (result,) = receive_all(store, [(raw, envelope)])
+    if isinstance(result, IonError):
+        raise result
+    return result
 
 
-def _recipients(store: Store, envelope: Envelope) -> list[tuple[str, str]]:
-    """Each recipient once, with its merchant."""
+def receive_all(store: Store, mails: Sequence[tuple[bytes, Envelope]]) -> tuple[tuple[Receipt, ...] | IonError, ...]:
+    """Like `receive` for several mails with one commit: for each its receipts, or the error it would have raised, which
+    touches no other. Raises StoreError where the commit as a whole fails; then nothing was kept."""
+    results: list[tuple[Receipt, ...] | IonError] = []
+    groups: list[list[NewMessage]] = []
+    for raw, envelope in mails:
+        try:
+            groups.append(_messages(store, raw, envelope))
+        except IonError as error:
+            results.append(error)
+            groups.append([])
+        else:
+            results.append(())
+    added = store.add_message_groups(groups) if any(groups) else ()
+    for at, rows in enumerate(added):
+        if isinstance(rows, NoSuchAddressError):
+            results[at] = UnknownRecipientError("no merchant has one of these recipient addresses")
+        elif isinstance(rows, IonError):
+            results[at] = rows
+        elif rows:
+            results[at] = tuple(Receipt(row.id, row.merchant, row.created, row.sha256) for row in rows)
+    return tuple(results)
+
+
+def _messages(store: Store, raw: bytes, envelope: Envelope) -> list[NewMessage]:
+    """One for each recipient. Raises UnknownRecipientError where there is none, UnknownMerchantError."""
     if envelope.merchant is not None:
-        name = store.merchant(envelope.merchant).name
         # A door without addresses: the merchant's name stands for the recipient.
-        return [(name, rcpt_to) for rcpt_to in dict.fromkeys(envelope.rcpt_tos or (name,))]
-    found = []
-    for rcpt_to in dict.fromkeys(address.lower() for address in envelope.rcpt_tos):
-        merchant = store.merchant_for_recipient(rcpt_to)
-        if merchant is None:
-            raise UnknownRecipientError("no merchant has one of these recipient addresses")
-        found.append((merchant, rcpt_to))
-    return found
+        name = store.merchant(envelope.merchant).name
+        recipients = dict.fromkeys(envelope.rcpt_tos or (name,))
+    else:
+        name = None
+        recipients = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
+    if not recipients:
+        raise UnknownRecipientError("the mail has no recipient here")
+    return [NewMessage(name, envelope.door, raw, envelope.mail_from, rcpt_to) for rcpt_to in recipients]

@@ -21,7 +21,16 @@ from ion.store.engine import make_engine, translated
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
 from ion.store.merchants import Merchant, Merchants
-from ion.store.messages import AddedMessage, ClaimedMessage, ClaimLostError, Door, KeptMessage, Messages, NewMessage
+from ion.store.messages import (
+    AddedMessage,
+    ClaimedMessage,
+    ClaimLostError,
+    Door,
+    KeptMessage,
+    Messages,
+    NewMessage,
+    NoSuchAddressError,
+)
 from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.schema import bring_to_head
@@ -43,6 +52,7 @@ __all__ = [
     "MessageState",
     "NewMail",
     "NewMessage",
+    "NoSuchAddressError",
     "NotificationState",
     "OrderState",
     "OutgoingMail",

@@ -6,6 +6,7 @@ to be done one at a time takes a row lock.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ion.errors import IonError, SettingError, StoreError
+from ion.errors import IonError, SettingError, StorageFullError, StoreError
 
 # Below the ten seconds and more that SMTP clients and web clients wait for an answer.
 BUSY_TIMEOUT_SECONDS = 8.0
@@ -45,6 +46,12 @@ class Database:
         with translated(), self._engine.begin() as connection:
             yield connection
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the SQLite file is; None where a server keeps the database."""
+        database = self._engine.url.database
+        return Path(database).parent if self._is_sqlite and database else None
+
     def close(self) -> None:
         """End all connections. Further use would open new ones."""
         self._engine.dispose()
@@ -55,11 +62,19 @@ def translated() -> Iterator[None]:
     """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data."""
     try:
         yield
-    except SQLAlchemyError as error:
-        raise StoreError(f"the database refused: {_cause(error)}") from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        kind = StorageFullError if _is_full(error) else StoreError
+        raise kind(f"the database refused: {_cause(error)}") from error
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _is_full(error: SQLAlchemyError | sqlite3.Error) -> bool:
+    original: Any = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(original, "sqlstate", None) == "53100":  # disk_full, PostgreSQL's appendix A
+        return True
+    return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _cause(error: SQLAlchemyError | sqlite3.Error) -> str:
     original: Any = error.orig if isinstance(error, DBAPIError) else error
     diagnosis = getattr(original, "diag", None)  # psycopg: its message would quote the row
     if diagnosis is not None:

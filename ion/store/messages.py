@@ -10,7 +10,9 @@ back after its lease ran out changes nothing that another one has done meanwhile
 """
 
 import secrets
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -19,9 +21,9 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlmodel import col
 
-from ion.errors import StoreError
+from ion.errors import StorageFullError, StoreError
 from ion.store import tables
-from ion.store.engine import Database, insert_new, one_row
+from ion.store.engine import Database, one_row, translated
 from ion.store.types import MessageState, storable, utc_now
 
 Door = Literal["smtp", "file", "imap"]
@@ -31,11 +33,18 @@ class ClaimLostError(StoreError):
     """The lease ran out and another worker has the row, or it was never claimed; nothing was changed."""
 
 
+class NoSuchAddressError(StoreError):
+    """No merchant has the address now that a mail was to be kept for; nothing was changed."""
+
+
 @dataclass(frozen=True)
 class NewMessage:
-    """A mail for one recipient of one merchant. `mail_from`: the envelope's sender, None for the null path."""
+    """A mail for one recipient of one merchant. `mail_from`: the envelope's sender, None for the null path.
 
-    merchant: str
+    `merchant`: None where it is the one whose valid secret address `rcpt_to` is at the instant the mail is kept.
+    """
+
+    merchant: str | None
     door: Door
     raw: bytes
     mail_from: str | None
@@ -47,6 +56,7 @@ class AddedMessage:
     """The row of a mail. `created` is False where the same octets for the same recipient were there already."""
 
     id: int
+    merchant: str
     created: bool
     sha256: str
 
@@ -95,14 +105,60 @@ class Messages(Database):
         The same octets for the same recipient are one message, however often they come: then `created` is False. That,
         too, is told only after the first one's commit.
         """
-        digests = [sha256(message.raw).hexdigest() for message in messages]
-        # Rows in one order everywhere: two transactions that add the same ones must not wait for each other crosswise.
-        in_order = sorted(
-            range(len(messages)), key=lambda at: (messages[at].merchant, messages[at].rcpt_to.lower(), digests[at])
-        )
+        (added,) = self.add_message_groups([messages])
+        if isinstance(added, StoreError):
+            raise added
+        return added
+
+    def add_message_groups(
+        self, groups: Sequence[Sequence[NewMessage]]
+    ) -> tuple[tuple[AddedMessage, ...] | StoreError, ...]:
+        """Keep several groups of mails in one transaction, committed and synced when this returns: one result for each
+        group, in their order.
+
+        Of each group all are kept or none; one that the database refuses has its StoreError as its result and does not
+        touch the others. Raises StoreError where the transaction as a whole fails; then nothing was kept.
+        """
+        digests = {id(one.raw): sha256(one.raw).hexdigest() for group in groups for one in group}
+        added: dict[int, tuple[AddedMessage, ...] | StoreError] = {}
         with self.writing() as connection:
-            added = {at: _add(connection, messages[at], digests[at]) for at in in_order}
-        return tuple(added[at] for at in range(len(messages)))
+            add = _Add(connection)
+            keys: dict[int, list[tuple[str, str, str]]] = {}
+            for at, group in enumerate(groups):
+                try:
+                    with translated():
+                        keys[at] = [
+                            (one.merchant or add.merchant_of(one.rcpt_to), one.rcpt_to.lower(), digests[id(one.raw)])
+                            for one in group
+                        ]
+                except NoSuchAddressError as error:
+                    added[at] = error
+            # Rows in one order everywhere: two transactions that add the same ones must not wait for each other
+            # crosswise.
+            for at in sorted(keys, key=lambda at: min(keys[at], default=("", "", ""))):
+                try:
+                    with add.savepoint(needed=len(keys) > 1):
+                        order = sorted(range(len(keys[at])), key=keys[at].__getitem__)
+                        rows = {of: add(groups[at][of], keys[at][of]) for of in order}
+                except StorageFullError:
+                    raise  # SQLite itself has ended the whole transaction
+                except StoreError as error:
+                    if len(keys) == 1:
+                        raise
+                    added[at] = error
+                else:
+                    added[at] = tuple(rows[of] for of in range(len(rows)))
+        return tuple(added[at] for at in range(len(groups)))
+
+    def check_writable(self) -> None:
+        """Raises StoreError where the database takes no writing transaction now. Writes, but changes nothing."""
+        with self.writing() as connection:
+            if connection.dialect.name == "sqlite":
+                # Writes the first page, unlike an UPDATE to the same values, which SQLite leaves out.
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                connection.exec_driver_sql(f"PRAGMA user_version = {int(version)}")
+            else:
+                connection.execute(sa.select(col(tables.Merchant.name)).limit(1).with_for_update())
 
     def claim_messages(
         self, limit: int, lease_seconds: float, *, most_bytes: int | None = None
@@ -242,36 +298,69 @@ def message_counts(connection: sa.Connection) -> dict[str, int]:
     return {known.value: 0 for known in MessageState} | {row.state: row.number for row in rows}
 
 
-def _add(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMessage:
-    now = utc_now()
-    new_id: int | None = insert_new(
-        connection,
-        tables.Message,
-        "id",
-        merchant=message.merchant,
-        door=message.door,
-        raw=message.raw,
-        sha256=digest,
-        size_bytes=len(message.raw),
-        mail_from=storable(message.mail_from),
-        rcpt_to=storable(message.rcpt_to.lower()),
-        received_at=now,
-        state=MessageState.RECEIVED.value,
-        state_at=now,
-        due_at=now,
-        attempts=0,
-        failures=0,
-    )
-    if new_id is not None:
-        return AddedMessage(new_id, True, digest)
-    first_id = connection.execute(
-        sa.select(col(tables.Message.id))
-        .where(col(tables.Message.merchant) == message.merchant)
-        .where(col(tables.Message.rcpt_to) == storable(message.rcpt_to.lower()))
-        .where(col(tables.Message.sha256) == digest)
-    ).scalar_one()
-    assert first_id is not None
-    return AddedMessage(first_id, False, digest)
+_COLUMNS = "merchant, door, sha256, size_bytes, mail_from, rcpt_to, received_at, state, state_at, due_at, attempts, failures, raw"
+
+
+class _Add:
+    """Adds mails within one transaction, by plain SQL, which both databases read alike but for its parameter marks:
+    to SQLite through the driver's own cursor, because SQLAlchemy's way to a statement and its result takes as long as
+    keeping the mail."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        is_sqlite = connection.dialect.name == "sqlite"
+        self._execute: Any = connection.connection.cursor().execute if is_sqlite else connection.exec_driver_sql
+        mark = "?" if is_sqlite else "%s"
+        # The row that comes back says whether there is one: drivers do not agree on the row count of an INSERT.
+        self._insert = (
+            f"INSERT INTO message ({_COLUMNS}) VALUES ({', '.join([mark] * 13)}) ON CONFLICT DO NOTHING RETURNING id"
+        )
+        self._find = f"SELECT id FROM message WHERE merchant = {mark} AND rcpt_to = {mark} AND sha256 = {mark}"
+        self._address = f"SELECT merchant FROM merchant_address WHERE address = {mark} AND retired_at IS NULL"
+        self._merchants: dict[str, str | None] = {}
+        now = utc_now()
+        # Instants as `UtcDateTime` has them.
+        self._now = now.replace(tzinfo=None).isoformat(" ", "microseconds") if is_sqlite else now
+
+    def __call__(self, message: NewMessage, key: tuple[str, str, str]) -> AddedMessage:
+        merchant, rcpt_to, digest = key
+        received, now = MessageState.RECEIVED.value, self._now
+        row = (
+            *(merchant, message.door, digest, len(message.raw), storable(message.mail_from), storable(rcpt_to)),
+            *(now, received, now, now, 0, 0, message.raw),
+        )
+        inserted = self._execute(self._insert, row).fetchall()
+        if inserted:
+            return AddedMessage(inserted[0][0], merchant, True, digest)
+        ((first_id,),) = self._execute(self._find, (merchant, storable(rcpt_to), digest)).fetchall()
+        return AddedMessage(first_id, merchant, False, digest)
+
+    def merchant_of(self, address: str) -> str:
+        """The merchant whose valid address this is now. Raises NoSuchAddressError."""
+        address = address.lower()
+        if address not in self._merchants:
+            found = self._execute(self._address, (storable(address),)).fetchall()
+            self._merchants[address] = found[0][0] if found else None
+        merchant = self._merchants[address]
+        if merchant is None:
+            raise NoSuchAddressError("no merchant has this recipient address now")
+        return merchant
+
+    @contextmanager
+    def savepoint(self, *, needed: bool) -> Iterator[None]:
+        """What the block did is undone where it raises, and the transaction goes on. Raises StoreError."""
+        with translated():
+            if not needed:
+                yield
+                return
+            self._execute("SAVEPOINT one_mail", ())
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise
+                self._execute("ROLLBACK TO SAVEPOINT one_mail", ())
+                raise
+            self._execute("RELEASE SAVEPOINT one_mail", ())
 
 
 def _claimable() -> sa.Select[int | None, int]:

@@ -1,0 +1,52 @@
+"""The listener's certificate. Files that change are read again with the next connection; connections that are open keep
+what they began with."""
+
+import ssl
+from pathlib import Path
+
+import structlog
+
+from ion.errors import SettingError
+
+log = structlog.get_logger("ion.inbox")
+
+
+class Certificate:
+    """A PEM certificate chain and its key. Raises SettingError where they cannot be read or do not belong together."""
+
+    def __init__(self, chain: Path, key: Path) -> None:
+        self._chain = chain
+        self._key = key
+        try:
+            self._version = self._files_version()
+            self._context = self._load()
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise SettingError(
+                f"smtp_tls_certificate {chain} with smtp_tls_key {key} cannot be used: {error.strerror or error}"
+                if isinstance(error, OSError)
+                else f"smtp_tls_certificate {chain} with smtp_tls_key {key} cannot be used: {error}"
+            ) from error
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a new connection. Where new files are not usable (yet), the certificate in use stays."""
+        try:
+            version = self._files_version()
+            if version != self._version:
+                self._context = self._load()
+                self._version = version
+                log.info("certificate loaded again")
+        except (OSError, ValueError) as error:
+            log.error("the new certificate cannot be used", cause=type(error).__name__)
+        return self._context
+
+    def _files_version(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple(
+            (found.st_mtime_ns, found.st_ino, found.st_size) for found in (self._chain.stat(), self._key.stat())
+        )
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A key with a passphrase would make the program wait at a terminal.
+        context.load_cert_chain(self._chain, self._key, password=lambda: "")
+        return context
