@@ -147,6 +147,11 @@ class Merchants(Database):
             ).scalar()
 
 
+def merchant_in(connection: sa.Connection, name: str) -> Merchant:
+    """The merchant as this transaction sees it. Raises UnknownMerchantError."""
+    return _merchant(connection, name)
+
+
 def lock_merchant(connection: sa.Connection, name: str) -> None:
     """Wait until no other writing transaction holds this merchant; then what is read next is the newest.
 
