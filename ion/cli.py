@@ -299,6 +299,7 @@ def ingest(
     """Store mail files through the same door as SMTP, read them, and tell what became of each."""
     from ion.inbox import Envelope, Receipt, receive
     from ion.seal import KeyRing
+    from ion.trust import Authenticator
     from ion.worker import Worker
 
     settings = settings_of(context)
@@ -311,11 +312,23 @@ def ingest(
                 kept.append((path, receive(store, read_octets(path), envelope)[0]))
             except IonError as error:
                 kept.append((path, error))
-        worker = Worker(store, KeyRing(settings.keys_dir).keys_for, timeout_seconds=settings.read_timeout_seconds)
+        authenticator = Authenticator(
+            store,
+            authserv_id=settings.authserv_id,
+            dns_server=settings.dns_server,
+            dns_timeout_seconds=settings.dns_timeout_seconds,
+        )
+        worker = Worker(
+            store,
+            KeyRing(settings.keys_dir).keys_for,
+            timeout_seconds=settings.read_timeout_seconds,
+            authenticator=authenticator,
+        )
         try:
             worker.run_once()
         finally:
             worker.close()
+            authenticator.close()
         for path, receipt in kept:
             line: dict[str, Any] = {"file": str(path)}
             if isinstance(receipt, IonError):

@@ -30,6 +30,7 @@ from ion.seal import Key
 if TYPE_CHECKING:
     from ion.store import Store
     from ion.store.messages import ClaimedMessage
+    from ion.trust import Authenticator, Evidence
 
 log = structlog.get_logger("ion.worker")
 
@@ -52,7 +53,8 @@ class ReaderUnavailableError(IonError):
 class Worker:
     """Reads what the store holds unread. `keys_for` gives the keys that verify for a merchant.
 
-    `timeout_seconds`: wall-clock time one message may take; `readers`: child processes that `run` works with.
+    `timeout_seconds`: wall-clock time one message may take; `readers`: child processes that `run` works with;
+    `authenticator`: finds out who sent mail without a seal, None: nobody is believed without one.
     Use `run` in a thread of its own, or `run_once` and then `close`.
     """
 
@@ -64,8 +66,10 @@ class Worker:
         timeout_seconds: float = 60.0,
         readers: int = 1,
         read: Callable[[bytes, Sequence[Key]], tuple[Judged, ...]] = read_message,
+        authenticator: "Authenticator | None" = None,
     ) -> None:
         self._store = store
+        self._authenticator = authenticator
         self._keys_for = keys_for
         # Two deadlines, a child's start, and time to store: within it nobody else takes the message.
         self._lease_seconds = 2 * timeout_seconds + CHILD_START_SECONDS
@@ -135,8 +139,10 @@ class Worker:
         began = time.monotonic()
         try:
             try:
-                judged = reader.read(message.raw, self._keys_for(message.merchant), stop)
-                stored = self._store.store_judgement(message.id, message.claim_token, judged)
+                keys = self._keys_for(message.merchant)
+                judged = reader.read(message.raw, keys, stop)
+                evidence = self._evidence(message, judged, keys, reader, stop)
+                stored = self._store.store_judgement(message.id, message.claim_token, judged, evidence)
             except ReadFailedError as error:
                 self._failed(message, str(error))
             except IonError as error:
@@ -153,6 +159,24 @@ class Worker:
                 )
         except StoreError as error:
             log.error("claim not ended", message=message.id, cause=str(error))  # noqa: TRY400  # no traceback: values
+
+    def _evidence(
+        self,
+        message: "ClaimedMessage",
+        judged: tuple[Judged, ...],
+        keys: Sequence[Key],
+        reader: "Reader",
+        stop: threading.Event,
+    ) -> "tuple[Evidence | None, ...]":
+        """Who sent what has no seal, as far as the merchant's policy asks. Raises what the authenticator raises."""
+
+        def read_alone(octets: bytes) -> tuple[Judged, ...]:
+            try:
+                return reader.read(octets, keys, stop)
+            except ReadFailedError:
+                return ()
+
+        return self._authenticator.gather(message, judged, read_alone) if self._authenticator else ()
 
     def _failed(self, message: "ClaimedMessage", cause: str) -> None:
         if message.failures:
