@@ -23,6 +23,7 @@ MOST_BYTES = 10_000_000
 MOST_TRIES = 8
 # All of it, the examiner's deadline and one reading more, stays within the lease that a worker takes.
 _READ_ALONE_SECONDS = 10.0
+_MOST_REASONS = 4
 
 
 class NotDecidedYetError(IonError):
@@ -187,8 +188,11 @@ def _is_same(judged: Judged, other: Judged) -> bool:
 
 
 def _why_not(told: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on why nothing was believed: of the signature that came nearest."""
-    nearest = next((one for one in told if one["rule"]), told[0] if told else None)
-    if nearest is None:
-        return "nothing in it is signed"
-    return f"signature of {nearest['domain']}: {nearest['reason']}" if nearest["domain"] else str(nearest["reason"])
+    """Why nothing was believed: what is wrong with each signature that a line of the policy asks for, else with any."""
+    nearest = [one for one in told if one["rule"]] or list(told[:1])
+    words = {"arc": "ARC seal", "authentication-results": "results"}
+    reasons: dict[str, None] = {}
+    for one in nearest:
+        who = f"{words.get(one['method'], 'signature')} of {one['domain']}: " if one["domain"] else ""
+        reasons[f"{who}{one['reason']}"] = None
+    return "; ".join(list(reasons)[:_MOST_REASONS]) if reasons else "nothing in it is signed"

@@ -357,13 +357,13 @@ class _Chain:
             text = value.decode("utf-8", "replace")
             number = instance_of(text)
             if number is None or number in results:
-                raise ValueError("its sets are not whole")
+                raise ValueError("the ARC sets are not whole")
             results[number] = without_instance(text)
         numbers = sorted(seals)
         if numbers != list(range(1, len(seals) + 1)) or not numbers == sorted(signatures) == sorted(results):
-            raise ValueError("its sets are not whole")
+            raise ValueError("the ARC sets are not whole")
         if len(numbers) > MOST_ARC_SETS:
-            raise ValueError(f"it has more than {MOST_ARC_SETS} sets")
+            raise ValueError(f"there are more than {MOST_ARC_SETS} ARC sets")
         return [(seals[number], signatures[number], results[number]) for number in reversed(numbers)]
 
     def _numbered(self, name: bytes) -> dict[int, Tags]:
@@ -374,9 +374,9 @@ class _Chain:
             # The library takes the first `i=` anywhere; where that is another, the two do not mean the same set.
             first = dkim.ARC.INSTANCE_RE.search(value)
             if not tags or not re.fullmatch(rb"\d{1,2}", number) or not first or first[1] != number:
-                raise ValueError("its sets are not whole")
+                raise ValueError("the ARC sets are not whole")
             if int(number) in found:
-                raise ValueError("it has two sets of one number")
+                raise ValueError("there are two ARC sets of one number")
             found[int(number)] = tags
         return found
 
