@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ion import __version__
+from ion import __version__, cli_trust
 from ion.cli_merchant import merchant_app
 from ion.config import masked
 from ion.console import (
@@ -42,6 +42,10 @@ app = typer.Typer(
 )
 
 app.add_typer(merchant_app, name="merchant")
+app.command(epilog="Example: ion held --merchant default | jq '{notification, order_number, reason}'")(cli_trust.held)
+app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)
+app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
+app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
 
 
 class Block(StrEnum):
@@ -299,6 +303,7 @@ def ingest(
     """Store mail files through the same door as SMTP, read them, and tell what became of each."""
     from ion.inbox import Envelope, Receipt, receive
     from ion.seal import KeyRing
+    from ion.trust import Authenticator
     from ion.worker import Worker
 
     settings = settings_of(context)
@@ -311,11 +316,23 @@ def ingest(
                 kept.append((path, receive(store, read_octets(path), envelope)[0]))
             except IonError as error:
                 kept.append((path, error))
-        worker = Worker(store, KeyRing(settings.keys_dir).keys_for, timeout_seconds=settings.read_timeout_seconds)
+        authenticator = Authenticator(
+            store,
+            authserv_id=settings.authserv_id,
+            dns_server=settings.dns_server,
+            dns_timeout_seconds=settings.dns_timeout_seconds,
+        )
+        worker = Worker(
+            store,
+            KeyRing(settings.keys_dir).keys_for,
+            timeout_seconds=settings.read_timeout_seconds,
+            authenticator=authenticator,
+        )
         try:
             worker.run_once()
         finally:
             worker.close()
+            authenticator.close()
         for path, receipt in kept:
             line: dict[str, Any] = {"file": str(path)}
             if isinstance(receipt, IonError):

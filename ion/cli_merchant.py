@@ -1,18 +1,31 @@
 """`ion merchant ...`: merchants, their addresses, recipients and keys."""
 
+import importlib.util
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ion.console import keyring_of, opened_store, print_json, read_octets, settings_of
+from ion.errors import SettingError
 
 merchant_app = typer.Typer(no_args_is_help=True, help="Merchants: their addresses, recipients and keys.")
 key_app = typer.Typer(
     no_args_is_help=True, help="A merchant's sealing key: carry it to another installation, or renew it."
 )
 merchant_app.add_typer(key_app, name="key")
+
+
+class TrustAction(StrEnum):
+    """What to do with a merchant's policy."""
+
+    list = "list"
+    add = "add"
+    remove = "remove"
+
+
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="The merchant's name: lower-case letters, digits and hyphens.")
 ]
@@ -74,6 +87,40 @@ def merchant_rotate_address(
         else:
             store.rotate_address(name, domain=settings.mail_domain)
         print_json(asdict(store.merchant(name)))
+
+
+@merchant_app.command("trust", epilog="Example: ion merchant trust default add dkim orders@platform.example")
+def merchant_trust(
+    context: typer.Context,
+    name: Name,
+    action: Annotated[TrustAction, typer.Argument(help="list, add or remove.")],
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="dkim, forwarder, arc or recipient.", show_default=False)
+    ] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="A domain or an address.", show_default=False)
+    ] = None,
+) -> None:
+    """Whose mail counts without a seal: print the merchant's policy, add a line to it, or remove one."""
+    with opened_store(settings_of(context)) as store:
+        if action is TrustAction.list:
+            policy = store.trust_policy(name)
+        elif kind is None or value is None:
+            raise typer.BadParameter(f"{action.value} needs a kind and a value: {action.value} dkim platform.example")
+        elif action is TrustAction.add:
+            if importlib.util.find_spec("dkim") is None or importlib.util.find_spec("authres") is None:
+                raise SettingError("signatures need more to be verified: pip install 'ion-orders[dkim]'")
+            policy = store.add_trust_rule(name, kind, value)
+        else:
+            policy = store.remove_trust_rule(name, kind, value)
+    print_json(
+        {
+            "merchant": policy.merchant,
+            "version": policy.version,
+            "rules": [{"kind": rule.kind, "value": rule.value} for rule in policy.rules],
+            "recipients": list(policy.recipients),
+        }
+    )
 
 
 @key_app.command("export", epilog="Example: ion merchant key export default > default.ionkey")

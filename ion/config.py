@@ -85,6 +85,14 @@ class Settings(BaseSettings):
     readers: int | None = Field(
         default=None, ge=1, le=64, description="processes that read mail; unset: one for each core, from 2 to 8"
     )
+    authserv_id: str | None = Field(
+        default=None,
+        description="name by which your own mail server signs its `Authentication-Results`; unset: none count",
+    )
+    dns_server: str | None = Field(
+        default=None, description="name server asked for the keys of signatures, `ADDRESS[:PORT]`; unset: the system's"
+    )
+    dns_timeout_seconds: float = Field(default=2, gt=0, description="longest wait for one such key")
     sender: str = Field(default="ION <ion@localhost>", description="From address of the notifications sent")
     reply_to: str | None = Field(default=None, description="Reply-To address of the notifications sent")
     relay_host: str = Field(default="127.0.0.1", description="SMTP server that notifications are handed to")

@@ -12,6 +12,8 @@
     ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
     ├── RefusedError             the relay refused the mail for good      (`ion.notify.submit`)
     ├── ReadFailedError, ReaderUnavailableError                           (`ion.reader`, never leave the worker)
+    ├── NotDecidedYetError       who sent a mail cannot be told now       (`ion.trust`, never leaves the worker)
+    ├── TrustRuleError           a line of a policy that cannot be (exit 2) (`ion.store`)
     ├── UnknownMerchantError     no merchant of that name                 (exit 2)
     ├── UnknownProfileError      no export profile of that name           (exit 2)
     ├── SettingError             a setting or key file is wrong           (exit 3)

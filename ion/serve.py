@@ -14,6 +14,7 @@ from ion.inbox import Listener
 from ion.schedule import NightlySchedule
 from ion.seal import KeyRing
 from ion.store import Store, open_store
+from ion.trust import Authenticator
 from ion.worker import Worker
 
 log = structlog.get_logger("ion.serve")
@@ -44,11 +45,18 @@ class Service:
 
     def __init__(self, settings: Settings, store: Store, *, nightly: bool = True) -> None:
         self._stopping = threading.Event()
+        self.authenticator = Authenticator(
+            store,
+            authserv_id=settings.authserv_id,
+            dns_server=settings.dns_server,
+            dns_timeout_seconds=settings.dns_timeout_seconds,
+        )
         self.worker = Worker(
             store,
             KeyRing(settings.keys_dir).keys_for,
             timeout_seconds=settings.read_timeout_seconds,
             readers=settings.reader_count,
+            authenticator=self.authenticator,
         )
         self.listener = Listener.from_settings(store, settings, self.worker.notify)
         self.schedule = NightlySchedule(store, settings) if nightly else None
@@ -74,4 +82,5 @@ class Service:
         self.worker.notify()
         if self._worker_thread.ident is not None:
             self._worker_thread.join()
+        self.authenticator.close()
         log.info("stopped")

@@ -23,6 +23,7 @@ from ion.reader import Read, Reader, ReaderUnavailableError, ReadFailedError
 from ion.reading import Judged, read_message
 from ion.seal import Key
 from ion.store import ClaimedMessage, ClaimLostError, ReadMessage, Store
+from ion.trust import Authenticator, Evidence
 
 log = structlog.get_logger("ion.worker")
 
@@ -40,13 +41,15 @@ class _Outcome:
 
     message: ClaimedMessage
     judged: tuple[Judged, ...] | IonError
+    evidence: tuple[Evidence | None, ...]
     seconds: float
 
 
 class Worker:
     """Reads what the store holds unread. `keys_for` gives the keys that verify for a merchant.
 
-    `timeout_seconds`: wall-clock time one message may take; `readers`: child processes that `run` works with.
+    `timeout_seconds`: wall-clock time one message may take; `readers`: child processes that `run` works with;
+    `authenticator`: finds out who sent mail without a seal, None: nobody is believed without one.
     Use `run` in a thread of its own, or `run_once` and then `close`.
     """
 
@@ -58,8 +61,10 @@ class Worker:
         timeout_seconds: float = 60.0,
         readers: int = 1,
         read: Read = read_message,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._store = store
+        self._authenticator = authenticator
         self._keys_for = keys_for
         # Time to read it, and a second time for those that were claimed with it: within it nobody else takes it.
         self._needed = timedelta(seconds=timeout_seconds + STORE_SECONDS)
@@ -176,14 +181,35 @@ class Worker:
     def _read(self, message: ClaimedMessage, reader: Reader, stop: threading.Event) -> _Outcome:
         began = time.monotonic()
         judged: tuple[Judged, ...] | IonError
+        evidence: tuple[Evidence | None, ...] = ()
         try:
             read = reader.read_alone if message.failures else reader.read
-            judged = read(message.raw, self._keys_for(message.merchant), stop)
+            keys = self._keys_for(message.merchant)
+            judged = read(message.raw, keys, stop)
+            evidence = self._evidence(message, judged, keys, reader, stop)
         except IonError as error:
             judged = error
         except Exception as error:
             judged = ReadFailedError(f"reading raised {type(error).__name__} here")
-        return _Outcome(message, judged, time.monotonic() - began)
+        return _Outcome(message, judged, evidence, time.monotonic() - began)
+
+    def _evidence(
+        self,
+        message: ClaimedMessage,
+        judged: tuple[Judged, ...],
+        keys: Sequence[Key],
+        reader: Reader,
+        stop: threading.Event,
+    ) -> tuple[Evidence | None, ...]:
+        """Who sent what has no seal, as far as the merchant's policy asks. Raises what the authenticator raises."""
+
+        def read_alone(octets: bytes) -> tuple[Judged, ...]:
+            try:
+                return reader.read(octets, keys, stop)
+            except ReadFailedError:
+                return ()
+
+        return self._authenticator.gather(message, judged, read_alone) if self._authenticator else ()
 
     def _end(self, group: Sequence[_Outcome], stop: threading.Event) -> None:
         """End the claims of a group. Where even that cannot be stored, the leases end by themselves."""
@@ -192,7 +218,7 @@ class Worker:
         try:
             stored = self._store.store_judgements(
                 [
-                    ReadMessage(one.message.id, one.message.merchant, one.message.claim_token, one.judged)
+                    ReadMessage(one.message.id, one.message.merchant, one.message.claim_token, one.judged, one.evidence)
                     for one in read
                     if not isinstance(one.judged, IonError)
                 ]

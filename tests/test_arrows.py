@@ -12,13 +12,13 @@ LEVELS = [
     {"errors", "files", "order", "config"},
     {"contract"},
     {"seal", "payloads", "store"},
-    {"notify", "reading", "inbox", "export"},
+    {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
     {"worker", "schedule", "web"},
     {"serve"},
     {"logs"},
     {"demo", "console"},
-    {"cli_merchant"},
+    {"cli_merchant", "cli_trust"},
     {"cli"},
     {"__main__"},
 ]
@@ -78,6 +78,15 @@ def test_imports_point_one_way(room: str, target: str) -> None:
 def test_the_two_sides_never_import_each_other() -> None:
     sides = [("notify", "reading"), ("notify", "inbox"), ("payloads", "reading"), ("payloads", "notify")]
     assert not {pair for one, other in sides for pair in ((one, other), (other, one))} & set(ARROWS)
+
+
+def test_authentication_knows_the_store_by_its_types_only() -> None:
+    # At run time the reading child imports the worker and with it this room, and has no database.
+    for path in _modules():
+        if _room(_name(path)) == "trust":
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.ImportFrom):
+                    assert _room(node.module or "") in ("", "errors", "trust"), path.name
 
 
 def test_the_contract_knows_only_the_order_and_errors() -> None:

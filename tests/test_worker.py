@@ -103,7 +103,7 @@ def test_only_the_keys_of_the_recipients_merchant_count(worker: Worker, store: S
     received(store, rendered(small_order()).raw, "shop")
     worker.run_once()
     assert list(store.orders_for_export()) == []
-    assert table_of(store, "SELECT merchant, grade, state FROM notification") == [("shop", "review", "review")]
+    assert table_of(store, "SELECT merchant, grade, state FROM notification") == [("shop", "review", "held")]
 
 
 def test_mail_sent_by_smtp_is_an_order_well_within_two_seconds(worker: Worker, store: Store) -> None:

@@ -10,6 +10,8 @@ serves SQLite and PostgreSQL.
     merchants           merchants and their secret addresses
     messages            raw mail, and who is reading it
     judgements          what was judged of it, applied to orders
+    trust               whose word counts without a seal, for each merchant
+    decisions           what waits for a person, and what the person decides
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
     jobs                what ran for which date
@@ -17,6 +19,7 @@ serves SQLite and PostgreSQL.
 """
 
 from ion.store.checks import Checks
+from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.engine import make_engine, translated
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
@@ -35,10 +38,12 @@ from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
+from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
 from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState
 
 __all__ = [
     "DEFAULT_MERCHANT",
+    "RULE_KINDS",
     "AddedMessage",
     "ClaimLostError",
     "ClaimedMessage",
@@ -59,15 +64,20 @@ __all__ = [
     "OutgoingState",
     "Queued",
     "ReadMessage",
+    "ShownMessage",
+    "ShownNotification",
     "Store",
     "StoredNotification",
+    "TrustPolicy",
+    "TrustRule",
+    "TrustRuleError",
     "content_json",
     "content_sha256",
     "open_store",
 ]
 
 
-class Store(Merchants, Messages, Judgements, Orders, Outgoings, Jobs, Checks):
+class Store(Merchants, Messages, Judgements, Trust, Decisions, Orders, Outgoings, Jobs, Checks):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

@@ -8,8 +8,10 @@ A sealed notification, looked up by (merchant, platform, order number), where th
     there, a higher revision               -> superseded, linked
     there, with other content of the very revision -> review, the order untouched
 
-A consistent one is held and a doubtful one is for review: neither touches an order. Only keys of the recipient's
-merchant were used to verify the seal, so the merchant that the notification names is information, not a condition.
+A consistent one goes the same way where the merchant's policy believes whoever sent it (`trust`), else it is held; a
+doubtful one is for review, and one sealed with a key that is not this merchant's is held: none of these touches an
+order until a person decides (`decisions`). Only keys of the recipient's merchant were used to verify the seal, so the
+merchant that the notification names is information, not a condition.
 """
 
 import json
@@ -29,6 +31,7 @@ from ion.store.engine import Database, translated
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError, end_claim
 from ion.store.orders import Content, insert_order, is_order, update_order
+from ion.store.trust import Evidence, doubt
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
 # Other kinds (amendments) change an order in their own way and are not applied as if they were orders.
@@ -100,16 +103,20 @@ class StoredNotification:
 
 @dataclass(frozen=True)
 class ReadMessage:
-    """A claimed message, by its row, merchant and token, and what was judged of it."""
+    """A claimed message, by its row, merchant and token, and what was judged of it. `evidence`: for each of `judged`
+    what was found out about its sender, or nothing at all."""
 
     id: int
     merchant: str
     claim_token: str
     judged: Sequence[Judgement]
+    evidence: Sequence[Evidence | None] = ()
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
+    """What a notification comes to."""
+
     state: NotificationState
     reason: str | None = None
     order_id: int | None = None
@@ -119,10 +126,15 @@ class Judgements(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
     def store_judgement(
-        self, message_id: int, claim_token: str, judged: Sequence[Judgement]
+        self,
+        message_id: int,
+        claim_token: str,
+        judged: Sequence[Judgement],
+        evidence: Sequence[Evidence | None] = (),
     ) -> tuple[StoredNotification, ...]:
         """Store what was judged of a claimed message, apply it, and end the claim: all or nothing.
 
+        `evidence`: for each of `judged` what was found out about its sender, or nothing at all.
         The message becomes `read`, or `ignored` where it holds no notification (none, or only of grade `none`).
         Raises ClaimLostError where the claim is no longer ours.
         """
@@ -130,7 +142,7 @@ class Judgements(Database):
             merchant = connection.execute(_MERCHANT_OF, {"message": message_id}).scalar()
         if merchant is None:
             raise ClaimLostError(f"there is no message {message_id}")
-        (stored,) = self.store_judgements([ReadMessage(message_id, merchant, claim_token, judged)])
+        (stored,) = self.store_judgements([ReadMessage(message_id, merchant, claim_token, judged, evidence)])
         if isinstance(stored, Exception):
             raise stored
         return stored
@@ -188,20 +200,27 @@ def _is_its_own(error: Exception) -> bool:
 
 def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[StoredNotification, ...]:
     """All of one message. The caller holds the merchant's lock."""
-    found = [one for one in message.judged if one.grade != "none"]
+    told = message.evidence or (None,) * len(message.judged)
+    found = [(one, about) for one, about in zip(message.judged, told, strict=True) if one.grade != "none"]
     end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
     return tuple(
-        _store(connection, message.id, message.merchant, position, one) for position, one in enumerate(found, start=1)
+        _store(connection, message.id, message.merchant, position, one, about)
+        for position, (one, about) in enumerate(found, start=1)
     )
 
 
 def _store(
-    connection: sa.Connection, message_id: int, merchant: str, position: int, judged: Judgement
+    connection: sa.Connection,
+    message_id: int,
+    merchant: str,
+    position: int,
+    judged: Judgement,
+    evidence: Evidence | None,
 ) -> StoredNotification:
     now = utc_now()
     header, order = judged.notification, judged.order
     content = None if order is None else Content.of(order)
-    outcome, is_new_revision = _apply(connection, merchant, judged, content, now)
+    outcome, is_new_revision = _apply(connection, merchant, judged, content, evidence, now)
     revision = None if header is None else header.revision
     number = order.order_number if order else header.order_number if header else None
     sequence = header.sequence if header else None
@@ -228,20 +247,13 @@ def _store(
         ),
         "order_id": outcome.order_id,
         "judged_at": now,
+        "evidence_json": _evidence_json(judged, evidence),
     }
     notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
     assert notification_id is not None
     if is_new_revision:
         assert content is not None
-        revision_row = {
-            "order_id": outcome.order_id,
-            "revision": revision or 1,
-            "content_json": content.json,
-            "content_sha256": content.sha256,
-            "notification_id": notification_id,
-            "applied_at": now,
-        }
-        connection.execute(_INSERT_REVISION, revision_row)
+        insert_revision(connection, outcome.order_id, content, revision, notification_id, now)
     return StoredNotification(
         notification_id,
         position,
@@ -256,36 +268,85 @@ def _store(
 
 
 def _apply(
-    connection: sa.Connection, merchant: str, judged: Judgement, content: Content | None, now: datetime
-) -> tuple[_Outcome, bool]:
+    connection: sa.Connection,
+    merchant: str,
+    judged: Judgement,
+    content: Content | None,
+    evidence: Evidence | None,
+    now: datetime,
+) -> tuple[Outcome, bool]:
     """Decide, and change the order where the decision says so; also, whether a revision was added."""
     header = judged.notification
-    if judged.grade == "consistent":
-        return _Outcome(NotificationState.HELD, "no seal"), False
-    if judged.grade != "sealed" or header is None or content is None:
+    if judged.grade not in ("sealed", "consistent") or header is None or content is None:
+        if content is not None and any(one.code == "key" for one in judged.problems):
+            return Outcome(NotificationState.HELD, "sealed for another merchant, or with a key unknown here"), False
         fields = ", ".join(dict.fromkeys(one.field or one.code for one in judged.problems))
-        return _Outcome(NotificationState.REVIEW, fields or None), False
-    if header.kind != _APPLICABLE_KIND:
-        return _Outcome(NotificationState.REVIEW, f"kind {header.kind} is not known"), False
-    revision = header.revision or 1  # a mail that was rendered and never queued may not say
+        return Outcome(NotificationState.REVIEW, fields or None), False
+    why_not = why_inapplicable(header.kind)
+    if why_not:
+        return Outcome(NotificationState.REVIEW, why_not), False
+    waits = doubt(connection, merchant, evidence) if judged.grade == "consistent" else None
+    if waits:
+        return Outcome(*waits), False
+    return bring_in(connection, merchant, content, header.revision, now)
+
+
+def _evidence_json(judged: Judgement, evidence: Evidence | None) -> str | None:
+    """What was checked to decide, as it is kept."""
+    if judged.grade == "sealed":
+        return '{"rule": "seal"}'  # with the key that the row names
+    return storable(json.dumps(evidence.to_json(), ensure_ascii=False)) if evidence else None
+
+
+def why_inapplicable(kind: str | None) -> str | None:
+    """Why a notification of this kind is no order; None where it is one."""
+    return None if kind == _APPLICABLE_KIND else f"kind {kind} is not known"
+
+
+def insert_revision(
+    connection: sa.Connection,
+    order_id: int | None,
+    content: Content,
+    revision: int | None,
+    notification_id: int,
+    now: datetime,
+) -> None:
+    """Keep a revision that `bring_in` applied, with the notification that brought it."""
+    row = {
+        "order_id": order_id,
+        "revision": revision or 1,
+        "content_json": content.json,
+        "content_sha256": content.sha256,
+        "notification_id": notification_id,
+        "applied_at": now,
+    }
+    connection.execute(_INSERT_REVISION, row)
+
+
+def bring_in(
+    connection: sa.Connection, merchant: str, content: Content, stated: int | None, now: datetime
+) -> tuple[Outcome, bool]:
+    """Apply an order that is believed, as the table above says; also, whether a revision was added.
+
+    `stated`: the revision its notification names. The caller holds the merchant's lock.
+    """
+    revision = stated or 1  # a mail that was rendered and never queued may not say
     known = connection.execute(
         _KNOWN_ORDER,
         {"merchant": merchant, "platform": content.order.platform, "order_number": content.order.order_number},
     ).one_or_none()
     if known is None:
         order_id = insert_order(connection, merchant, content, revision, now)
-        return _Outcome(NotificationState.APPLIED, None, order_id), True
+        return Outcome(NotificationState.APPLIED, None, order_id), True
     assert known.id is not None
     if revision > known.revision:
         # Also where the content is the same: else a late mail with a revision in between would look newer.
         update_order(connection, known.id, content, revision, now)
-        return _Outcome(NotificationState.APPLIED, None, known.id), True
+        return Outcome(NotificationState.APPLIED, None, known.id), True
     return _against_history(connection, known.id, known.revision, content, revision), False
 
 
-def _against_history(
-    connection: sa.Connection, order_id: int, newest: int, content: Content, revision: int
-) -> _Outcome:
+def _against_history(connection: sa.Connection, order_id: int, newest: int, content: Content, revision: int) -> Outcome:
     """A revision that is not above the newest known one changes nothing; it may still contradict what is known."""
     kept = connection.execute(
         sa.select(col(tables.OrderRevision.content_sha256))
@@ -293,7 +354,7 @@ def _against_history(
         .where(col(tables.OrderRevision.revision) == revision)
     ).scalar()
     if kept is not None and kept != content.sha256:
-        return _Outcome(NotificationState.REVIEW, f"revision {revision} is known with other content", order_id)
+        return Outcome(NotificationState.REVIEW, f"revision {revision} is known with other content", order_id)
     if revision < newest:
-        return _Outcome(NotificationState.SUPERSEDED, f"revision {newest} is known", order_id)
-    return _Outcome(NotificationState.DUPLICATE, "known already", order_id)
+        return Outcome(NotificationState.SUPERSEDED, f"revision {newest} is known", order_id)
+    return Outcome(NotificationState.DUPLICATE, "known already", order_id)

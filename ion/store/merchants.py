@@ -147,6 +147,11 @@ class Merchants(Database):
             ).scalar()
 
 
+def merchant_in(connection: sa.Connection, name: str) -> Merchant:
+    """The merchant as this transaction sees it. Raises UnknownMerchantError."""
+    return _merchant(connection, name)
+
+
 _LOCK = (
     sa.select(col(tables.Merchant.name))
     .where(col(tables.Merchant.name) == sa.bindparam("name"))

@@ -58,6 +58,21 @@ class MerchantPayloadId(Base, table=True):
     merchant: str = Field(foreign_key="merchant.name", index=True)
 
 
+class TrustRule(Base, table=True):
+    """One line of a merchant's policy on mail without a seal; in force until `removed_at`. Lines are never deleted, so
+    the number of additions and removals is the policy's version, and an old decision can be explained."""
+
+    __tablename__ = "trust_rule"
+    __table_args__ = (sa.CheckConstraint("kind IN ('dkim', 'forwarder', 'arc', 'recipient')", name="kind"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+    kind: str
+    value: str
+    added_at: datetime = Field(sa_type=UtcDateTime)
+    removed_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
 class Message(Base, table=True):
     """One mail for one recipient, as it came. `raw` is None once purged; its hash and history stay.
 
@@ -151,7 +166,8 @@ class OrderLine(Base, table=True):
 
 class Notification(Base, table=True):
     """One notification found in a message: what it proved, and what became of it. `reason` names why where that is
-    not `applied`."""
+    not `applied`; `evidence_json`: what was checked to decide it, and the rule that decided; `decision`: what a person
+    said of one that waited, who and when."""
 
     __tablename__ = "notification"
     __table_args__ = (
@@ -160,6 +176,7 @@ class Notification(Base, table=True):
         one_of("state", NotificationState),
         sa.CheckConstraint("grade IN ('sealed', 'consistent', 'review')", name="grade"),
         sa.CheckConstraint("state NOT IN ('applied', 'superseded', 'duplicate') OR order_id IS NOT NULL", name="order"),
+        sa.CheckConstraint("decision IN ('released', 'dismissed')", name="decision"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -183,6 +200,11 @@ class Notification(Base, table=True):
     problems_json: str
     order_id: int | None = Field(foreign_key="orders.id", index=True)
     judged_at: datetime = Field(sa_type=UtcDateTime)
+    evidence_json: str | None
+    decision: str | None
+    decided_by: str | None
+    decided_at: datetime | None = Field(sa_type=UtcDateTime)
+    decision_note: str | None
 
 
 class OrderRevision(Base, table=True):

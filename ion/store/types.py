@@ -22,13 +22,14 @@ class MessageState(StrEnum):
 
 
 class NotificationState(StrEnum):
-    """What became of a notification; held and review change no order until a person releases them."""
+    """What became of a notification; held and review change no order until a person releases or dismisses them."""
 
     APPLIED = "applied"
     SUPERSEDED = "superseded"
     DUPLICATE = "duplicate"
     HELD = "held"
     REVIEW = "review"
+    DISMISSED = "dismissed"
 
 
 class OrderState(StrEnum):
