@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ion import __version__
+from ion.cli_imap import imap_app
 from ion.cli_merchant import merchant_app
 from ion.config import masked
 from ion.console import (
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 
 app.add_typer(merchant_app, name="merchant")
+app.add_typer(imap_app)
 
 
 class Block(StrEnum):

@@ -9,6 +9,8 @@ serves SQLite and PostgreSQL.
     tables, types       the tables, the states, instants that stay aware
     merchants           merchants and their secret addresses
     messages            raw mail, and who is reading it
+    imap_folders        how far IMAP folders were fetched, how their accounts fare
+    confirmations       what mail providers ask before they forward
     judgements          what was judged of it, applied to orders
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
@@ -17,7 +19,9 @@ serves SQLite and PostgreSQL.
 """
 
 from ion.store.checks import Checks
+from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.engine import make_engine, translated
+from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, StoredNotification
 from ion.store.merchants import Merchant, Merchants
@@ -26,15 +30,19 @@ from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState
+from ion.store.types import ImapAccountState, JobState, MessageState, NotificationState, OrderState, OutgoingState
 
 __all__ = [
     "DEFAULT_MERCHANT",
     "AddedMessage",
     "ClaimLostError",
     "ClaimedMessage",
+    "CursorMovedError",
     "Door",
     "ExportOrder",
+    "ImapAccountState",
+    "ImapAccountStatus",
+    "ImapCursor",
     "JobRun",
     "JobState",
     "Judgement",
@@ -47,6 +55,8 @@ __all__ = [
     "OutgoingMail",
     "OutgoingState",
     "Queued",
+    "ShownConfirmation",
+    "SkippedMessage",
     "Store",
     "StoredNotification",
     "content_json",
@@ -55,7 +65,7 @@ __all__ = [
 ]
 
 
-class Store(Merchants, Messages, Judgements, Orders, Outgoings, Jobs, Checks):
+class Store(Merchants, Messages, ImapFolders, Judgements, Confirmations, Orders, Outgoings, Jobs, Checks):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

@@ -23,6 +23,7 @@ from sqlmodel import col
 
 from ion.order import Order
 from ion.store import tables
+from ion.store.confirmations import keep_confirmation
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import move_claimed
@@ -118,6 +119,7 @@ class Judgements(Database):
         with self.writing() as connection:
             state = MessageState.READ if found else MessageState.IGNORED
             move_claimed(connection, message_id, claim_token, state, last_error=None)
+            keep_confirmation(connection, message_id, judged)
             if not found:
                 return ()
             merchant = connection.execute(

@@ -86,7 +86,7 @@ class Messages(Database):
             range(len(messages)), key=lambda at: (messages[at].merchant, messages[at].rcpt_to.lower(), digests[at])
         )
         with self.writing() as connection:
-            added = {at: _add(connection, messages[at], digests[at]) for at in in_order}
+            added = {at: insert_message(connection, messages[at], digests[at]) for at in in_order}
         return tuple(added[at] for at in range(len(messages)))
 
     def claim_messages(self, limit: int, lease_seconds: float) -> tuple[ClaimedMessage, ...]:
@@ -162,7 +162,8 @@ def message_counts(connection: sa.Connection) -> dict[str, int]:
     return {known.value: 0 for known in MessageState} | {row.state: row.number for row in rows}
 
 
-def _add(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMessage:
+def insert_message(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMessage:
+    """Keep one mail, or find the same octets for the same recipient. `digest`: the SHA-256 of its octets, in hex."""
     now = utc_now()
     new_id: int | None = insert_new(
         connection,
