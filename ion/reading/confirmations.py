@@ -58,8 +58,9 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What a confirmation says. `provider`: `Gmail`, or the domain it says it is from; `asked_for`: the address that mail is to be forwarded to, lower-case; `asked_by`: whose
-    mail; `link`: for a person to judge, never to be followed by a program. None: not found."""
+    """What a confirmation says. `provider`: `Gmail`, or the domain it says it is from; `asked_for`: the address that
+    mail is to be forwarded to, lower-case; `asked_by`: whose mail; `link`: for a person to judge, never to be followed
+    by a program. None: not found."""
 
     provider: str
     code: str | None
