@@ -182,6 +182,10 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  # No growing pauses for who failed to sign in.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
