@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ion import __version__, cli_trust
+from ion.cli_imap import imap_app
 from ion.cli_merchant import merchant_app
 from ion.config import masked
 from ion.console import (
@@ -46,6 +47,7 @@ app.command(epilog="Example: ion held --merchant default | jq '{notification, or
 app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
+app.add_typer(imap_app)
 
 
 class Block(StrEnum):

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ion.config_imap import IMAP_SECRETS, ImapAccount
 from ion.errors import SettingError
 
 ENV_PREFIX = "ION_"
@@ -114,9 +115,19 @@ class Settings(BaseSettings):
     )
     export_time: str = Field(default="02:00", description="local time of the nightly export, HH:MM")
     time_zone: str = Field(default="UTC", description="IANA time zone of `export_time` and of the dates in files")
+    imap: tuple[ImapAccount, ...] = Field(
+        default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
+
+    @field_validator("imap")
+    @classmethod
+    def _have_different_names(cls, value: tuple[ImapAccount, ...]) -> tuple[ImapAccount, ...]:
+        if len({account.name for account in value}) < len(value):
+            raise ValueError("two accounts have the same name")
+        return value
 
     @field_validator("export_time")
     @classmethod
@@ -231,9 +242,13 @@ def load_settings(flags: dict[str, Any] | None = None, config: Path | None = Non
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
-        shown = "(secret)" if name in FROM_FILES else repr(first.get("input"))
+        secret = name in FROM_FILES or first["loc"][-1:] in [(one,) for one in IMAP_SECRETS]
+        # A whole table may hold secrets, and so may a name that was misspelt.
+        secret = secret or isinstance(first.get("input"), (dict, list)) or first["type"] == "extra_forbidden"
+        shown = "(secret)" if secret else repr(first.get("input"))
         wanted = first["msg"].removeprefix("Value error, ")
-        raise SettingError(f"setting {name} = {shown} from {origin.get(name, 'its default')}: {wanted}") from error
+        path = ".".join(map(str, first["loc"])) or "?"
+        raise SettingError(f"setting {path} = {shown} from {origin.get(name, 'its default')}: {wanted}") from error
 
 
 def masked(settings: Settings) -> dict[str, Any]:

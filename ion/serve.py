@@ -1,7 +1,7 @@
-"""Wiring of `ion serve`: the listener, the worker and the nightly export in one program, started and stopped in order.
+"""Wiring of `ion serve`: the doors, the worker and the nightly export in one program, started and stopped in order.
 
-Start: store, listener, worker, schedule. Stop, on SIGTERM or SIGINT, in the other order: no new job is begun, no new
-mail is taken, what is being read is finished or goes back to the queue, the store is closed.
+Start: store, listener, worker, IMAP, schedule. Stop, on SIGTERM or SIGINT, in the other order: no new job is begun,
+no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
 """
 
 import signal
@@ -10,7 +10,7 @@ import threading
 import structlog
 
 from ion.config import Settings
-from ion.inbox import Listener
+from ion.inbox import ImapFetchers, Listener
 from ion.schedule import NightlySchedule
 from ion.seal import KeyRing
 from ion.store import Store, open_store
@@ -59,6 +59,12 @@ class Service:
             authenticator=self.authenticator,
         )
         self.listener = Listener.from_settings(store, settings, self.worker.notify)
+        self.fetchers = ImapFetchers(
+            store,
+            settings.imap,
+            max_message_bytes=settings.smtp_max_message_bytes,
+            on_received=self.worker.notify,
+        )
         self.schedule = NightlySchedule(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
 
@@ -67,6 +73,7 @@ class Service:
         self.listener.start()
         try:
             self._worker_thread.start()
+            self.fetchers.start()
             if self.schedule:
                 self.schedule.start()
         except BaseException:
@@ -77,6 +84,7 @@ class Service:
     def stop(self) -> None:
         if self.schedule:
             self.schedule.stop()
+        self.fetchers.stop()
         self.listener.stop()
         self._stopping.set()
         self.worker.notify()

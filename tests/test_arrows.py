@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Later rooms may import earlier ones. Rooms on one level do not know each other, unless `BESIDE` says so.
 LEVELS = [
-    {"errors", "files", "order", "config"},
+    {"errors", "files", "order", "config", "config_imap"},
     {"contract"},
     {"seal", "payloads", "store"},
     {"notify", "reading", "inbox", "export", "trust"},
@@ -18,7 +18,7 @@ LEVELS = [
     {"serve"},
     {"logs"},
     {"demo", "console"},
-    {"cli_merchant", "cli_trust"},
+    {"cli_merchant", "cli_trust", "cli_imap"},
     {"cli"},
     {"__main__"},
 ]
@@ -26,6 +26,8 @@ BESIDE = {
     ("seal", "contract"),
     ("order", "errors"),
     ("config", "errors"),
+    ("config", "config_imap"),
+    ("config_imap", "errors"),
     # A setting that names a language is checked against the catalogues; the contract knows no settings.
     ("config", "contract"),
 }

@@ -9,9 +9,22 @@
     proxy, tls   PROXY header, certificates
     limits       how much of everything
     commit       many mails, one commit
+
+`imap` fetches mail from mailboxes elsewhere and takes the same step together with moving its cursor; `imap_session` is
+one connection of it, `oauth` its tokens.
 """
 
+from ion.inbox.imap import Fetched, ImapFetcher, ImapFetchers
 from ion.inbox.receive import Envelope, Receipt, UnknownRecipientError, receive
 from ion.inbox.smtp import Listener
 
-__all__ = ["Envelope", "Listener", "Receipt", "UnknownRecipientError", "receive"]
+__all__ = [
+    "Envelope",
+    "Fetched",
+    "ImapFetcher",
+    "ImapFetchers",
+    "Listener",
+    "Receipt",
+    "UnknownRecipientError",
+    "receive",
+]

@@ -23,6 +23,7 @@ from ion.reading.agreement import (
 )
 from ion.reading.claims import Claim, attached_claim, is_glued, labelled_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
+from ion.reading.confirmations import Confirmation, find_confirmation
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
 from ion.reading.streams import Form, forms
@@ -40,7 +41,8 @@ class Judged:
 
     `order` and `notification`: as proved, or as far as they could be read where the grade is `review`; None where no
     whole order could be read. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag of the
-    printed language, None where only the attachment was read.
+    printed language, None where only the attachment was read. `confirmation`: with grade `none`, the forwarding
+    confirmation that the message is.
     """
 
     grade: Grade
@@ -50,6 +52,7 @@ class Judged:
     seal: str | None = None
     carrier: str | None = None
     language: str | None = None
+    confirmation: Confirmation | None = None
 
 
 def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
@@ -68,7 +71,13 @@ def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
         code = "unreadable" if isinstance(error, Unparsable) else "too-big"
         return (Judged("review", None, None, (Problem(code, None, f"the message cannot be read: {error}"),)),)
     groups = _grouped([claim for place in sorted(claims) for claim in claims[place]])
-    return tuple(map(reader.judge, groups)) or _traces(found)
+    return tuple(map(reader.judge, groups)) or _traces(found) or _confirmation(raw, found)
+
+
+def _confirmation(raw: bytes, found: Sequence[Body]) -> tuple[Judged, ...]:
+    """A mail without a notification may be what a provider asks before it forwards any."""
+    confirmation = find_confirmation(raw, found)
+    return (Judged("none", None, None, (), confirmation=confirmation),) if confirmation else ()
 
 
 def _traces(found: Sequence[Body]) -> tuple[Judged, ...]:

@@ -9,6 +9,8 @@ serves SQLite and PostgreSQL.
     tables, types       the tables, the states, instants that stay aware
     merchants           merchants and their secret addresses
     messages            raw mail, and who is reading it
+    imap_folders        how far IMAP folders were fetched, how their accounts fare
+    confirmations       what mail providers ask before they forward
     judgements          what was judged of it, applied to orders
     trust               whose word counts without a seal, for each merchant
     decisions           what waits for a person, and what the person decides
@@ -19,8 +21,10 @@ serves SQLite and PostgreSQL.
 """
 
 from ion.store.checks import Checks
+from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.engine import make_engine, translated
+from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
 from ion.store.merchants import Merchant, Merchants
@@ -39,7 +43,7 @@ from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
-from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState
+from ion.store.types import ImapAccountState, JobState, MessageState, NotificationState, OrderState, OutgoingState
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -47,8 +51,12 @@ __all__ = [
     "AddedMessage",
     "ClaimLostError",
     "ClaimedMessage",
+    "CursorMovedError",
     "Door",
     "ExportOrder",
+    "ImapAccountState",
+    "ImapAccountStatus",
+    "ImapCursor",
     "JobRun",
     "JobState",
     "Judgement",
@@ -64,8 +72,10 @@ __all__ = [
     "OutgoingState",
     "Queued",
     "ReadMessage",
+    "ShownConfirmation",
     "ShownMessage",
     "ShownNotification",
+    "SkippedMessage",
     "Store",
     "StoredNotification",
     "TrustPolicy",
@@ -77,7 +87,7 @@ __all__ = [
 ]
 
 
-class Store(Merchants, Messages, Judgements, Trust, Decisions, Orders, Outgoings, Jobs, Checks):
+class Store(Merchants, Messages, ImapFolders, Judgements, Confirmations, Trust, Decisions, Orders, Outgoings, Jobs, Checks):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

@@ -27,6 +27,7 @@ from sqlmodel import col
 from ion.errors import StoreError
 from ion.order import Order
 from ion.store import tables
+from ion.store.confirmations import keep_confirmation
 from ion.store.engine import Database, translated
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError, end_claim
@@ -203,6 +204,7 @@ def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[Sto
     told = message.evidence or (None,) * len(message.judged)
     found = [(one, about) for one, about in zip(message.judged, told, strict=True) if one.grade != "none"]
     end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
+    keep_confirmation(connection, message.id, message.judged)
     return tuple(
         _store(connection, message.id, message.merchant, position, one, about)
         for position, (one, about) in enumerate(found, start=1)

@@ -298,6 +298,13 @@ def message_counts(connection: sa.Connection) -> dict[str, int]:
     return {known.value: 0 for known in MessageState} | {row.state: row.number for row in rows}
 
 
+def insert_message(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMessage:
+    """Keep one mail, or find the same octets for the same recipient, in the caller's transaction. `digest`: the SHA-256
+    of its octets, in hex."""
+    add = _Add(connection)
+    return add(message, (message.merchant or add.merchant_of(message.rcpt_to), message.rcpt_to.lower(), digest))
+
+
 _COLUMNS = "merchant, door, sha256, size_bytes, mail_from, rcpt_to, received_at, state, state_at, due_at, attempts, failures, raw"
 
 

@@ -10,7 +10,16 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState, UtcDateTime, one_of
+from ion.store.types import (
+    ImapAccountState,
+    JobState,
+    MessageState,
+    NotificationState,
+    OrderState,
+    OutgoingState,
+    UtcDateTime,
+    one_of,
+)
 
 DEFAULT_MERCHANT = "default"
 
@@ -278,3 +287,72 @@ class JobRun(Base, table=True):
     finished_at: datetime | None = Field(sa_type=UtcDateTime)
     attempts: int
     detail: str
+
+
+class ImapAccountRow(Base, table=True):
+    """How an IMAP account of the settings fares. `failures` in a row; `next_attempt_at`: not before then, because of
+    them; `reason`: what is wrong, without the server's own words, which may quote addresses."""
+
+    __tablename__ = "imap_account"
+    __table_args__ = (
+        one_of("state", ImapAccountState),
+        sa.CheckConstraint("(state = 'ok') = (reason IS NULL)", name="reason"),
+    )
+
+    account: str = Field(primary_key=True)
+    state: str
+    state_at: datetime = Field(sa_type=UtcDateTime)
+    reason: str | None
+    failures: int
+    next_attempt_at: datetime | None = Field(sa_type=UtcDateTime)
+    last_round_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class ImapFolder(Base, table=True):
+    """How far a folder was fetched. `source`: the mailbox and merchant that this counts for.
+
+    Every message up to `last_uid` is stored or in `imap_skipped`; with every one up to `done_uid` that is stored, what
+    the account says is to be done afterwards has been done. `marks_json`: UID and INTERNALDATE of the last ones, by
+    which a number that the server gave to another message is noticed.
+    """
+
+    __tablename__ = "imap_folder"
+    __table_args__ = (sa.CheckConstraint("0 <= done_uid AND done_uid <= last_uid", name="done_uid"),)
+
+    account: str = Field(primary_key=True)
+    folder: str = Field(primary_key=True)
+    source: str
+    uidvalidity: int = Field(sa_type=sa.BigInteger)
+    last_uid: int = Field(sa_type=sa.BigInteger)
+    done_uid: int = Field(sa_type=sa.BigInteger)
+    marks_json: str
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ImapSkipped(Base, table=True):
+    """A message that was passed over and stays on the server: too large, or the server does not give it."""
+
+    __tablename__ = "imap_skipped"
+
+    account: str = Field(primary_key=True)
+    folder: str = Field(primary_key=True)
+    uid: int = Field(primary_key=True, sa_type=sa.BigInteger)
+    size_bytes: int | None = Field(sa_type=sa.BigInteger)
+    reason: str
+    skipped_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ForwardingConfirmation(Base, table=True):
+    """What a mail provider sends to an address before it forwards mail there. For staff to see; its link is never
+    followed. `asked_for`: the address that mail is to be forwarded to, as the mail says; `asked_by`: whose mail."""
+
+    __tablename__ = "forwarding_confirmation"
+
+    message_id: int = Field(primary_key=True, foreign_key="message.id")
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+    provider: str
+    code: str | None
+    link: str | None
+    asked_for: str | None
+    asked_by: str | None
+    found_at: datetime = Field(sa_type=UtcDateTime)

@@ -57,6 +57,14 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
+class ImapAccountState(StrEnum):
+    """How an IMAP account fares: refused means that a person has to renew what it signs in with."""
+
+    OK = "ok"
+    FAILING = "failing"
+    REFUSED = "refused"
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware in Python, `timestamptz` on PostgreSQL, UTC text without an offset on SQLite.
 
