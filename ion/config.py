@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     )
     export_time: str = Field(default="02:00", description="local time of the nightly export, HH:MM")
     time_zone: str = Field(default="UTC", description="IANA time zone of `export_time` and of the dates in files")
+    raw_days: int = Field(
+        default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )

@@ -13,6 +13,8 @@ serves SQLite and PostgreSQL.
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
     jobs                what ran for which date
+    privacy, mentions   raw mail removed in time, and erasure
+    published           which orders the nightly files hold
     checks              whether the books agree
 """
 
@@ -24,9 +26,11 @@ from ion.store.merchants import Merchant, Merchants
 from ion.store.messages import AddedMessage, ClaimedMessage, ClaimLostError, Door, Messages, NewMessage
 from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
+from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
+from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState
+from ion.store.types import ErasureKind, JobState, MessageState, NotificationState, OrderState, OutgoingState
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -34,6 +38,10 @@ __all__ = [
     "ClaimLostError",
     "ClaimedMessage",
     "Door",
+    "ErasedMeanwhileError",
+    "Erasure",
+    "ErasureKind",
+    "ErasurePlan",
     "ExportOrder",
     "JobRun",
     "JobState",
@@ -46,16 +54,18 @@ __all__ = [
     "OrderState",
     "OutgoingMail",
     "OutgoingState",
+    "PublishedFile",
     "Queued",
     "Store",
     "StoredNotification",
+    "Subject",
     "content_json",
     "content_sha256",
     "open_store",
 ]
 
 
-class Store(Merchants, Messages, Judgements, Orders, Outgoings, Jobs, Checks):
+class Store(Merchants, Messages, Judgements, Orders, Outgoings, Jobs, Privacy, PublishedFiles, Checks):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

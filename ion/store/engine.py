@@ -103,6 +103,8 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         cursor.execute("PRAGMA synchronous=FULL")
+        # Every connection: each change of a row frees the pages of its old octets, not only the one that removes them.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")

@@ -7,6 +7,7 @@ A sealed notification, looked up by (merchant, platform, order number), where th
     there, this revision, same content     -> duplicate, linked
     there, a higher revision               -> superseded, linked
     there, with other content of the very revision -> review, the order untouched
+    erased                                 -> held, the order untouched
 
 A consistent one is held and a doubtful one is for review: neither touches an order. Only keys of the recipient's
 merchant were used to verify the seal, so the merchant that the notification names is information, not a condition.
@@ -27,6 +28,7 @@ from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import move_claimed
 from ion.store.orders import Content, insert_order, is_order, update_order
+from ion.store.privacy import ERASED, is_erased
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
 # Other kinds (amendments) change an order in their own way and are not applied as if they were orders.
@@ -209,6 +211,10 @@ def _apply(
 ) -> tuple[_Outcome, bool]:
     """Decide, and change the order where the decision says so; also, whether a revision was added."""
     header = judged.notification
+    if judged.grade != "review" and content is not None:
+        order = content.order
+        if is_erased(connection, merchant, order.platform, order.order_number):
+            return _Outcome(NotificationState.HELD, ERASED), False
     if judged.grade == "consistent":
         return _Outcome(NotificationState.HELD, "no seal"), False
     if judged.grade != "sealed" or header is None or content is None:
