@@ -85,7 +85,7 @@ def _undeclared(connection: sa.Connection) -> Iterator[str]:
                 columns = ", ".join(key.column_keys)
                 yield f"{number} rows of {table.name} without their {key.referred_table.name} ({columns})"
         for check in sorted(_checks_of(table), key=lambda one: str(one.name)):
-            number = _count(connection, table, sa.not_(sa.text(f"({check.sqltext})")))
+            number = _count(connection, table, sa.text(f"NOT ({check.sqltext})"))
             if number:
                 yield f"{number} rows of {table.name} break the rule {check.name}"
 

@@ -27,6 +27,7 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
+        self._file = engine.url.database if self._is_sqlite else None
         if self._is_sqlite:
             self._read_engine = engine.execution_options(ion_begin="BEGIN")
         else:
@@ -36,13 +37,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
-        with translated(), self._read_engine.begin() as connection:
+        with translated(self._file), self._read_engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with translated(), self._engine.begin() as connection:
+        with translated(self._file), self._engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -51,12 +52,13 @@ class Database:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data."""
+def translated(file: str | None = None) -> Iterator[None]:
+    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data; it
+    names `file`, the path of an SQLite database."""
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(f"the database refused: {_cause(error)}") from error
+        raise StoreError(f"the database {f'{file} ' if file else ''}refused: {_cause(error)}") from error
 
 
 def _cause(error: SQLAlchemyError) -> str:

@@ -191,7 +191,7 @@ class Privacy(Database):
             query = query.where(col(table.subject_digest) == subject_digest)
         with self.reading() as connection:
             rows: Any = connection.execute(query).all()
-        return tuple(Erasure(**row._mapping | {"counts": json.loads(row.counts)}) for row in rows)
+        return tuple(Erasure(**dict(row._mapping) | {"counts": json.loads(row.counts)}) for row in rows)
 
     def has_sealed_or_sent(self) -> bool:
         """True if a mail was queued here, or a seal was verified: then there was a secret, or imported keys."""
