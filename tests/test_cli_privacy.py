@@ -264,6 +264,7 @@ def test_a_file_that_is_no_database_is_named(run: Run, data: Path) -> None:
         assert result.status == 1
         assert str(data / "ion.db") in result.err
         assert "restore it from a backup" in result.err
+        assert "Traceback" not in result.err
     assert (data / "ion.db").read_text("utf-8").startswith("this is no database")
 
 

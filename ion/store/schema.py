@@ -55,8 +55,8 @@ def _check_reachable(engine: sa.Engine) -> None:
         if engine.dialect.name != "sqlite":
             raise
         raise StoreError(
-            f"the file {engine.url.database} is not a database, or is damaged ({error.orig}): restore it from a backup, "
-            "or move it away to begin anew"
+            f"the file {engine.url.database} is not a database, or is damaged ({error.orig}): restore it from a "
+            "backup, or move it away to begin anew"
         ) from error
 
 
