@@ -20,6 +20,7 @@ import typer
 from ion import __version__, cli_trust
 from ion.cli_imap import imap_app
 from ion.cli_merchant import merchant_app
+from ion.cli_privacy import erase_app, purge
 from ion.config import masked
 from ion.console import (
     end,
@@ -48,6 +49,8 @@ app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_t
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
 app.add_typer(imap_app)
+app.add_typer(erase_app, name="erase")
+app.command(epilog="Example: ion purge")(purge)
 
 
 class Block(StrEnum):
@@ -188,6 +191,7 @@ def render(
     ] = None,
 ) -> None:
     """Render the mail for each approved payload, read it back and prove it. Sends nothing."""
+    from ion.keys import key_ring
     from ion.notify.sending import render_order
     from ion.reading import read_message
 
@@ -200,6 +204,10 @@ def render(
     stems = [Path(result.name).stem for result in results if result.joined_to is None]
     if out_dir is not None and len(set(stems)) < len(stems):
         raise typer.BadParameter("two payloads have the same file name; their mails would overwrite each other")
+    # What is wrong for every file ends the command: an unknown merchant, a lost key.
+    if merchant is not None:
+        merchant_of(settings, merchant, None)
+    key_ring(settings).ensure_secret()
     failed = False
     for result in with_progress(results, "rendering"):
         if result.joined_to is not None:
@@ -234,6 +242,7 @@ def send(
     What the relay could not take stays queued; `ion send` without a payload tries it again.
     """
     from ion.errors import UnreachableError
+    from ion.keys import key_ring
     from ion.notify.sending import send_order, send_waiting
     from ion.reading import read_message
 
@@ -241,6 +250,9 @@ def send(
     failed = False
     unreachable: UnreachableError | None = None
     with opened_store(settings) as store:
+        if merchant is not None:
+            store.merchant(merchant)
+        key_ring(settings, store).ensure_secret()
         for told in send_waiting(store, settings) if not payloads else []:
             print_json(told)
             if told["state"] == "retry":
@@ -278,11 +290,11 @@ def parse(
     trust: Annotated[bool, typer.Option("--trust", help="Take an unsealed notification whose fields add up.")] = False,
 ) -> None:
     """Read the notifications in each mail and print them with their grade, one JSON line each. Stores nothing."""
+    from ion.keys import key_ring
     from ion.reading import read_message
-    from ion.seal import KeyRing
 
     settings = settings_of(context)
-    keys = KeyRing(settings.keys_dir).keys_for(merchant_of(settings, merchant, None))
+    keys = key_ring(settings).keys_for(merchant_of(settings, merchant, None))
     failed = False
     for path in with_progress(mails, "reading"):
         try:
@@ -304,7 +316,7 @@ def ingest(
 ) -> None:
     """Store mail files through the same door as SMTP, read them, and tell what became of each."""
     from ion.inbox import Envelope, Receipt, receive
-    from ion.seal import KeyRing
+    from ion.keys import key_ring
     from ion.trust import Authenticator
     from ion.worker import Worker
 
@@ -313,6 +325,8 @@ def ingest(
     kept: list[tuple[Path, Receipt | IonError]] = []
     with opened_store(settings) as store:
         store.merchant(merchant)
+        keys = key_ring(settings, store)
+        keys.ensure_secret()
         for path in with_progress(mails, "storing"):
             try:
                 kept.append((path, receive(store, read_octets(path), envelope)[0]))
@@ -326,7 +340,7 @@ def ingest(
         )
         worker = Worker(
             store,
-            KeyRing(settings.keys_dir).keys_for,
+            keys.keys_for,
             timeout_seconds=settings.read_timeout_seconds,
             authenticator=authenticator,
         )

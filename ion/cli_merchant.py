@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ion.console import keyring_of, opened_store, print_json, read_octets, settings_of
-from ion.errors import SettingError
+from ion.errors import IonError, SettingError
 
 merchant_app = typer.Typer(no_args_is_help=True, help="Merchants: their addresses, recipients and keys.")
 key_app = typer.Typer(
@@ -136,7 +136,12 @@ def key_import(
     file: Annotated[Path, typer.Argument(help="File with the exported key; - reads stdin.")] = Path("-"),
 ) -> None:
     """Take in a key exported by another installation, so that its seals verify here."""
-    key = keyring_of(context, name).import_key(name, read_octets(file).decode("utf-8", "replace"))
+    keys = keyring_of(context, name)
+    try:
+        text = read_octets(file).decode("utf-8", "replace")
+    except IonError as error:
+        raise SettingError(f"the key file {error}") from error  # as one that is damaged
+    key = keys.import_key(name, text)
     typer.echo(f"key {key.key_id} now verifies for {name}", err=True)
 
 
@@ -144,6 +149,17 @@ def key_import(
 def key_rotate(context: typer.Context, name: Name) -> None:
     """Seal with a new key from now on; earlier seals still verify."""
     typer.echo(f"{name} now seals with key {keyring_of(context, name).rotate_key(name).key_id}", err=True)
+
+
+@key_app.command("new-secret", epilog="Example: ion merchant key new-secret")
+def key_new_secret(context: typer.Context) -> None:
+    """Make a new secret where the old one is lost for good. Mail sealed with the old one is no longer proved."""
+    from ion.keys import key_ring
+
+    key_ring(settings_of(context)).make_secret()
+    typer.echo(
+        "a new secret is in force; import again the keys of other installations, and export yours anew", err=True
+    )
 
 
 def _check_addresses(addresses: list[str]) -> None:

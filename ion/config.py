@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     imap: tuple[ImapAccount, ...] = Field(
         default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
     )
+    raw_days: int = Field(
+        default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )

@@ -58,12 +58,12 @@ def merchant_of(settings: Settings, given: str | None, payload_id: str | None) -
 
 def keyring_of(context: typer.Context, merchant: str) -> "KeyRing":
     """The installation's keys, if `merchant` exists here. Raises UnknownMerchantError."""
-    from ion.seal import KeyRing
+    from ion.keys import key_ring
 
     settings = settings_of(context)
     with opened_store(settings) as store:
         store.merchant(merchant)
-    return KeyRing(settings.keys_dir)
+    return key_ring(settings)
 
 
 def read_octets(path: Path) -> bytes:

@@ -14,7 +14,7 @@ or died is tried again, and the next date takes up what a run left undone: it st
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from ion.errors import IonError
 from ion.export import ExportOrder, export_orders, file_name, profile_named
-from ion.store import ClaimLostError, JobRun, JobState
+from ion.store import ClaimLostError, ErasedMeanwhileError, JobRun, JobState
 
 log = structlog.get_logger("ion.schedule")
 
@@ -93,6 +93,11 @@ class NightlyStore(Protocol):
 
     def orders_for_export(self, merchant: str | None = None, since: datetime | None = None) -> Iterator[ExportOrder]:
         """All orders, streamed."""
+
+    def record_published_file(
+        self, path: str, profile: str, sha256: str, *, rows: int, orders: Sequence[tuple[int, int]]
+    ) -> None:
+        """Enter a file and its orders, (id, revision) each, in the ledger. Raises ErasedMeanwhileError."""
 
 
 class NightlySettings(Protocol):
@@ -217,8 +222,16 @@ class NightlySchedule:
         files: list[dict[str, str | int]] = []
         for name in PROFILES:
             path = self._folder / file_name(profile_named(name), day, self._zone)
-            orders = _applied(self._store.orders_for_export(), start, end)
+            members: list[tuple[int, int]] = []
+            orders = _noted(_applied(self._store.orders_for_export(), start, end), members)
             summary = export_orders(orders, name, path, exported_at=now, zone=self._zone)
+            try:
+                self._store.record_published_file(
+                    str(path.resolve()), name, summary.sha256, rows=summary.rows, orders=members
+                )
+            except ErasedMeanwhileError:
+                path.unlink(missing_ok=True)
+                raise
             files.append(
                 {
                     "profile": name,
@@ -234,6 +247,13 @@ class NightlySchedule:
 def _applied(orders: Iterable[ExportOrder], start: datetime | None, end: datetime) -> Iterator[ExportOrder]:
     # By `applied_at`, not by when the mail came: an order a person released today may have come last week.
     return (stored for stored in orders if (start is None or stored.applied_at >= start) and stored.applied_at < end)
+
+
+def _noted(orders: Iterable[ExportOrder], members: list[tuple[int, int]]) -> Iterator[ExportOrder]:
+    """The orders, each noted in `members` as it goes by."""
+    for stored in orders:
+        members.append((stored.id, stored.revision))
+        yield stored
 
 
 def _done_until(runs: Iterable[JobRun]) -> datetime | None:

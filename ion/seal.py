@@ -20,7 +20,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +120,33 @@ class KeyRing:
     """The keys of one installation, in `folder` (`<data>/keys`): `secret` and `merchants.json`, owner-only.
 
     Every method reads the files anew, so a key imported or rotated by another process counts at once. Writers take a
-    lock and replace the file whole. Methods raise SettingError where a file is damaged or cannot be read.
+    lock and replace the file whole. Methods raise SettingError where a file is damaged or cannot be read, and where the
+    secret is missing though `is_first_use` says that there was one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_first_use: Callable[[], bool] = lambda: True) -> None:
         self.folder = folder
+        self._is_first_use = is_first_use
+
+    def make_secret(self) -> None:
+        """Make a new secret where the old one is lost for good. Mails sealed with keys of the old one are no longer
+        proved. Raises SettingError where there is a secret."""
+        path = self.folder / "secret"
+        if path.exists():
+            raise SettingError(f"{path} is there; move it away first, if it is to be replaced")
+        try:
+            self._create_secret(path)
+        except OSError as error:
+            raise SettingError(f"the key file {path} cannot be written: {error.strerror}") from error
+
+    def ensure_secret(self) -> None:
+        """Have a secret: on first use a new one. Raises SettingError where one was lost or is damaged."""
+        self._secret()
+
+    def subject_digest(self, text: str) -> str:
+        """A keyed digest (hexadecimal) that tells whether two texts are one, and to nobody without the secret which."""
+        key = hmac.digest(self._secret(), b"ION erasure record", "sha256")
+        return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def sealing_key(self, merchant: str) -> Key:
         """The current key of `merchant`, the only one that seals."""
@@ -163,6 +185,7 @@ class KeyRing:
 
     def rotate_key(self, merchant: str) -> Key:
         """Begin a new current key for `merchant`; the ones before it still verify."""
+        self.ensure_secret()
         with self._locked() as merchants:
             entry = merchants.setdefault(merchant, {})
             entry["generation"] = self._generation(merchants, merchant) + 1
@@ -174,13 +197,26 @@ class KeyRing:
         path = self.folder / "secret"
         try:
             if not path.exists():
+                self._check_first_use(path)
                 self._create_secret(path)
-            secret = bytes.fromhex(path.read_text("ascii").strip())
-        except (OSError, ValueError) as error:
-            raise SettingError(f"the key file {path} cannot be read: {error}") from error
-        if len(secret) != 32:
-            raise SettingError(f"the key file {path} must hold 64 hexadecimal digits")
-        return secret
+            text = path.read_bytes().strip()
+        except OSError as error:
+            raise SettingError(f"the key file {path} cannot be read: {error.strerror}") from error
+        if not re.fullmatch(rb"[0-9A-Fa-f]{64}", text):
+            raise SettingError(
+                f"the key file {path} is damaged: it must hold 64 hexadecimal digits and nothing else, and holds "
+                f"{len(text)} octets; restore it from a backup"
+            )
+        return bytes.fromhex(text.decode("ascii"))
+
+    def _check_first_use(self, path: Path) -> None:
+        if not (self.folder / "merchants.json").exists() and self._is_first_use():
+            return
+        raise SettingError(
+            f"the key file {path} is missing, but mail was sealed or sent with it: restore the folder {self.folder} "
+            "from a backup. If it is lost for good, `ion merchant key new-secret` makes a new one; mail sealed with "
+            "the old one is then no longer proved, and keys that were imported have to be imported again"
+        )
 
     def _create_secret(self, path: Path) -> None:
         """Write a new secret whole under another name, then link it: of two processes the first wins."""

@@ -11,8 +11,9 @@ import structlog
 
 from ion.config import Settings
 from ion.inbox import ImapFetchers, Listener
+from ion.keys import key_ring
+from ion.retention import Retention
 from ion.schedule import NightlySchedule
-from ion.seal import KeyRing
 from ion.store import Store, open_store
 from ion.trust import Authenticator
 from ion.worker import Worker
@@ -40,11 +41,13 @@ def serve_forever(settings: Settings) -> None:
 class Service:
     """Everything that runs while the program serves. `start` returns when mail is taken, `stop` when all has ended.
 
-    `nightly`: whether the nightly export runs too.
+    `nightly`: whether the nightly export and the daily retention run too.
     """
 
     def __init__(self, settings: Settings, store: Store, *, nightly: bool = True) -> None:
         self._stopping = threading.Event()
+        keys = key_ring(settings, store)
+        keys.ensure_secret()  # a lost one is told before any mail is taken
         self.authenticator = Authenticator(
             store,
             authserv_id=settings.authserv_id,
@@ -53,7 +56,7 @@ class Service:
         )
         self.worker = Worker(
             store,
-            KeyRing(settings.keys_dir).keys_for,
+            keys.keys_for,
             timeout_seconds=settings.read_timeout_seconds,
             readers=settings.reader_count,
             authenticator=self.authenticator,
@@ -66,6 +69,7 @@ class Service:
             on_received=self.worker.notify,
         )
         self.schedule = NightlySchedule(store, settings) if nightly else None
+        self.retention = Retention(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
 
     def start(self) -> None:
@@ -76,12 +80,16 @@ class Service:
             self.fetchers.start()
             if self.schedule:
                 self.schedule.start()
+            if self.retention:
+                self.retention.start()
         except BaseException:
             self.stop()
             raise
         log.info("serving", smtp_host=self.listener.host, smtp_port=self.listener.port)
 
     def stop(self) -> None:
+        if self.retention:
+            self.retention.stop()
         if self.schedule:
             self.schedule.stop()
         self.fetchers.stop()

@@ -1,10 +1,11 @@
 """The nightly export runs when it is due, once per business date, and loses nothing when it fails."""
 
 import csv
+import hashlib
 import os
 import threading
 import time as clock_time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
@@ -111,6 +112,7 @@ class World:
     broken: int = 0
     """How many of the next readings of orders fail."""
     claims: int = 0
+    published: dict[str, list[int]] = field(default_factory=dict)
 
     def schedule(self) -> NightlySchedule:
         return NightlySchedule(self, self, clock=lambda: self.now)
@@ -154,6 +156,12 @@ class World:
             self.broken -= 1
             raise StoreError("the database refused: locked")
         yield from self.orders
+
+    def record_published_file(
+        self, path: str, profile: str, sha256: str, *, rows: int, orders: Sequence[tuple[int, int]]
+    ) -> None:
+        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256
+        self.published[path] = [order_id for order_id, _ in orders]
 
     def arrive(self, number: str, received_at: datetime | None = None) -> None:
         order = small_order().model_copy(update={"order_number": number})

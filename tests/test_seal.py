@@ -328,7 +328,7 @@ def test_a_damaged_file_of_merchants_is_named_and_never_replaced(ring: KeyRing, 
 
 
 def test_the_last_generation_is_not_rotated_into_damage(ring: KeyRing) -> None:
-    ring.folder.mkdir(parents=True)
+    ring.ensure_secret()
     (ring.folder / "merchants.json").write_text(json.dumps({"default": {"generation": MAX_GENERATIONS}}))
     with pytest.raises(SettingError):
         ring.rotate_key("default")

@@ -130,7 +130,10 @@ class Listener:
             asyncio.run_coroutine_threadsafe(self._bind(), self._loop).result()
         except OSError as error:
             self._end()
-            raise SettingError(f"cannot listen on {self.host}: {error.strerror or error}") from error
+            raise SettingError(
+                f"cannot listen on {self.host}: {error.strerror or error}; end the program that has the port, or set "
+                "another with smtp_host and smtp_port"
+            ) from error
 
     def stop(self, grace_seconds: float = 5.0) -> None:
         """Take no new mail, let messages under way be finished for at most `grace_seconds`, wait for every running

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ion.config import Settings
 from ion.contract import Notification, language
 from ion.errors import SettingError, UnreachableError
+from ion.keys import key_ring
 from ion.notify.render import Envelope, ReadBack, Rendered, render
 from ion.notify.submit import RefusedError, Relay, submit
 from ion.notify.templates import Templates
 from ion.order import Order
-from ion.seal import KeyRing
 
 if TYPE_CHECKING:
     from ion.store import NewMail, OutgoingMail, Store
@@ -49,7 +49,7 @@ def render_order(
             sequence=sequence,
             issued_at=datetime.now(UTC),
         ),
-        key=KeyRing(settings.keys_dir).sealing_key(merchant),
+        key=key_ring(settings).sealing_key(merchant),
         language=language(settings.locale),
         envelope=Envelope(settings.sender, tuple(recipients), settings.reply_to),
         templates=Templates(settings.templates_dir),

@@ -17,6 +17,8 @@ serves SQLite and PostgreSQL.
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
     jobs                what ran for which date
+    privacy, mentions   raw mail removed in time, and erasure
+    published           which orders the nightly files hold
     checks              whether the books agree
 """
 
@@ -40,10 +42,20 @@ from ion.store.messages import (
 )
 from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
+from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
+from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
-from ion.store.types import ImapAccountState, JobState, MessageState, NotificationState, OrderState, OutgoingState
+from ion.store.types import (
+    ErasureKind,
+    ImapAccountState,
+    JobState,
+    MessageState,
+    NotificationState,
+    OrderState,
+    OutgoingState,
+)
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -53,6 +65,10 @@ __all__ = [
     "ClaimedMessage",
     "CursorMovedError",
     "Door",
+    "ErasedMeanwhileError",
+    "Erasure",
+    "ErasureKind",
+    "ErasurePlan",
     "ExportOrder",
     "ImapAccountState",
     "ImapAccountStatus",
@@ -70,6 +86,7 @@ __all__ = [
     "OrderState",
     "OutgoingMail",
     "OutgoingState",
+    "PublishedFile",
     "Queued",
     "ReadMessage",
     "ShownConfirmation",
@@ -78,6 +95,7 @@ __all__ = [
     "SkippedMessage",
     "Store",
     "StoredNotification",
+    "Subject",
     "TrustPolicy",
     "TrustRule",
     "TrustRuleError",
@@ -87,7 +105,21 @@ __all__ = [
 ]
 
 
-class Store(Merchants, Messages, ImapFolders, Judgements, Confirmations, Trust, Decisions, Orders, Outgoings, Jobs, Checks):
+class Store(
+    Merchants,
+    Messages,
+    ImapFolders,
+    Judgements,
+    Confirmations,
+    Trust,
+    Decisions,
+    Orders,
+    Outgoings,
+    Jobs,
+    Privacy,
+    PublishedFiles,
+    Checks,
+):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

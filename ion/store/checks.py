@@ -1,6 +1,15 @@
-"""The books: whether what is stored adds up."""
+"""The books: whether what is stored adds up.
 
+Three kinds of rule. What the schema declares (foreign keys, CHECK constraints) is asked of every table again, because a
+database that was restored, repaired or written to by hand may not hold it. What the states say of each other is one
+counting query for each rule. What only the content can tell (digests) is read through once, row by row, so that memory
+stays constant however large the database is; a large one takes minutes.
+"""
+
+import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,9 +19,12 @@ from ion.store import tables
 from ion.store.engine import Database
 from ion.store.messages import message_counts
 from ion.store.orders import digest_of
-from ion.store.types import MessageState, NotificationState
+from ion.store.published import holds_erased
+from ion.store.types import JobState, MessageState, NotificationState, OutgoingState, utc_now
 
 _LINKED = (NotificationState.APPLIED, NotificationState.SUPERSEDED, NotificationState.DUPLICATE)
+# A job that runs on for so long after its lease was not taken over by anybody: nothing runs it any more.
+_FORGOTTEN = timedelta(days=2)
 
 
 class Checks(Database):
@@ -21,61 +33,258 @@ class Checks(Database):
     def check(self) -> dict[str, Any]:
         """Counts, and every disagreement found, as plain JSON values:
         `{"messages": {"received": n, "states": {...}}, "notifications": {...}, "orders": n, "outgoing": {...},
-        "problems": [sentence, ...]}`. Changes nothing. Raises StoreError where the database refuses."""
+        "jobs": {...}, "purged": {"retention": n, "erasure": n}, "erased": {"orders": n, "notifications": n,
+        "outgoing": n}, "published_files": n, "problems": [sentence, ...]}`. Changes nothing. Problems name rows by
+        number, never a value. Raises StoreError where the database refuses."""
+        now = utc_now()
         with self.reading() as connection:
-            received = _count(connection, sa.select(sa.func.count()).select_from(tables.Message))
+            received = _count(connection, tables.Message)
             states = message_counts(connection)
-            problems = list(_problems(connection))
+            problems = [*_damage(connection), *_undeclared(connection), *_disagreements(connection, now)]
+            problems += [*_in_sequences(connection), *_in_contents(connection)]
             if sum(states.values()) != received:
                 problems.insert(0, f"{received} messages received, but the states add up to {sum(states.values())}")
+            by_erasure = col(tables.MessagePurge.erasure_id).is_not(None)
             return {
                 "messages": {"received": received, "states": states},
                 "notifications": _by_state(connection, tables.Notification),
-                "orders": _count(connection, sa.select(sa.func.count()).select_from(tables.OrderRow)),
+                "orders": _count(connection, tables.OrderRow),
                 "outgoing": _by_state(connection, tables.Outgoing),
+                "jobs": _by_state(connection, tables.JobRun),
+                "purged": {
+                    "retention": _count(connection, tables.MessagePurge, ~by_erasure),
+                    "erasure": _count(connection, tables.MessagePurge, by_erasure),
+                },
+                "erased": {
+                    "orders": _count(connection, tables.OrderRow, _is_erased(tables.OrderRow)),
+                    "notifications": _count(connection, tables.Notification, _is_erased(tables.Notification)),
+                    "outgoing": _count(connection, tables.Outgoing, _is_erased(tables.Outgoing)),
+                },
+                "published_files": _count(connection, tables.PublishedFile),
                 "problems": problems,
             }
 
 
-def _problems(connection: sa.Connection) -> Iterator[str]:
-    message, notification, order = tables.Message, tables.Notification, tables.OrderRow
-    revision, outgoing = tables.OrderRevision, tables.Outgoing
+def _damage(connection: sa.Connection) -> Iterator[str]:
+    """What the database itself says of its pages and indexes. PostgreSQL has tools of its own for that."""
+    if connection.dialect.name == "sqlite":
+        for (told,) in connection.exec_driver_sql("PRAGMA quick_check(10)").all():
+            if told != "ok":
+                yield f"the database file is damaged: {told}"
+
+
+def _undeclared(connection: sa.Connection) -> Iterator[str]:
+    """Rows that break what the schema declares: rows without their parents, values no CHECK allows."""
+    for table in tables.Base.metadata.sorted_tables:
+        for key in sorted(table.foreign_key_constraints, key=lambda one: list(one.column_keys)):
+            parent = key.referred_table.alias("parent")
+            same = [element.parent == parent.c[element.column.name] for element in key.elements]
+            given = [element.parent.is_not(None) for element in key.elements]
+            number = _count(connection, table, *given, ~sa.exists().select_from(parent).where(*same))
+            if number:
+                columns = ", ".join(key.column_keys)
+                yield f"{number} rows of {table.name} without their {key.referred_table.name} ({columns})"
+        for check in sorted(_checks_of(table), key=lambda one: str(one.name)):
+            number = _count(connection, table, sa.text(f"NOT ({check.sqltext})"))
+            if number:
+                yield f"{number} rows of {table.name} break the rule {check.name}"
+
+
+def _checks_of(table: sa.Table) -> list[sa.CheckConstraint]:
+    return [one for one in table.constraints if isinstance(one, sa.CheckConstraint)]
+
+
+def _disagreements(connection: sa.Connection, now: datetime) -> Iterator[str]:
+    for words, table, conditions in (
+        *_message_rules(),
+        *_order_rules(),
+        *_outgoing_rules(),
+        *_erasure_rules(),
+        *_job_rules(now),
+    ):
+        number = _count(connection, table, *conditions)
+        if number:
+            yield f"{number} {words}"
+
+
+_Rules = Iterator[tuple[str, Any, tuple[sa.ColumnElement[bool], ...]]]
+
+
+def _message_rules() -> _Rules:
+    message, notification, purge = tables.Message, tables.Notification, tables.MessagePurge
     has_notification = sa.exists().where(col(notification.message_id) == col(message.id))
-    has_order = sa.exists().where(col(order.id) == col(notification.order_id))
+    is_purged = col(message.state) == MessageState.PURGED.value
+    has_purge = sa.exists().where(col(purge.message_id) == col(message.id))
+    yield "messages read without a notification", message, (col(message.state) == "read", ~has_notification)
+    yield (
+        "messages with a notification that are not read",
+        message,
+        (col(message.state).not_in([MessageState.READ.value, MessageState.PURGED.value]), has_notification),
+    )
+    yield (
+        "messages whose raw octets are not as long as they were",
+        message,
+        (sa.func.length(col(message.raw)) != col(message.size_bytes),),
+    )
+    yield "messages purged without a record of it", message, (is_purged, ~has_purge)
+    yield "messages with a record of a purge that are not purged", message, (~is_purged, has_purge)
+    was = col(purge.message_id) == col(message.id)
+    yield (
+        "messages purged as read without a notification",
+        message,
+        (is_purged, sa.exists().where(was, col(purge.state_before) == "read"), ~has_notification),
+    )
+    yield (
+        "messages purged as ignored with a notification",
+        message,
+        (is_purged, sa.exists().where(was, col(purge.state_before) == "ignored"), has_notification),
+    )
+    waits = col(notification.state).in_([NotificationState.HELD.value, NotificationState.REVIEW.value])
+    yield (
+        "messages purged while a person had to decide",
+        message,
+        (
+            is_purged,
+            sa.exists().where(was, col(purge.erasure_id).is_(None)),
+            sa.exists().where(
+                col(notification.message_id) == col(message.id), waits, col(notification.erased_at).is_(None)
+            ),
+        ),
+    )
+    other = col(message.merchant) != col(notification.merchant)
+    yield (
+        "notifications of another merchant than their message",
+        notification,
+        (sa.exists().where(col(message.id) == col(notification.message_id), other),),
+    )
+
+
+def _order_rules() -> _Rules:
+    notification, order = tables.Notification, tables.OrderRow
+    revision, line = tables.OrderRevision, tables.OrderLine
+    is_its = col(order.id) == col(notification.order_id)
+    yield (
+        "notifications linked to an order that is not there",
+        notification,
+        (col(notification.state).in_(_LINKED), ~sa.exists().where(is_its)),
+    )
+    different = sa.or_(
+        col(order.merchant) != col(notification.merchant),
+        col(order.platform) != col(notification.platform),
+        col(order.order_number) != col(notification.order_number),
+    )
+    yield (
+        "notifications linked to another order than they tell of",
+        notification,
+        (col(notification.state).in_(_LINKED), sa.exists().where(is_its, different)),
+    )
     newest = sa.exists().where(
         col(revision.order_id) == col(order.id),
         col(revision.revision) == col(order.revision),
         col(revision.content_sha256) == col(order.content_sha256),
+        col(revision.content_json) == col(order.content_json),
     )
+    yield "orders without their newest revision", order, (~newest,)
+    later = sa.exists().where(col(revision.order_id) == col(order.id), col(revision.revision) > col(order.revision))
+    yield "orders older than one of their revisions", order, (later,)
     brought = sa.exists().where(
         col(notification.id) == col(revision.notification_id),
         col(notification.order_id) == col(revision.order_id),
         col(notification.state) == NotificationState.APPLIED.value,
     )
-    counted: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
-        ("messages read without a notification", message, (col(message.state) == MessageState.READ, ~has_notification)),
-        (
-            "messages with a notification that are not read",
-            message,
-            (col(message.state).not_in([MessageState.READ, MessageState.PURGED]), has_notification),
-        ),
-        (
-            "messages whose raw octets are not as long as they were",
-            message,
-            (sa.func.length(col(message.raw)) != col(message.size_bytes),),
-        ),
-        (
-            "notifications linked to an order that is not there",
-            notification,
-            (col(notification.state).in_(_LINKED), ~has_order),
-        ),
-        ("orders without their newest revision", order, (~newest,)),
-        ("revisions that no applied notification brought", revision, (~brought,)),
+    yield "revisions that no applied notification brought", revision, (~brought,)
+    otherwise = sa.exists().where(
+        col(notification.id) == col(revision.notification_id),
+        col(notification.order_json) != col(revision.content_json),
     )
-    for words, table, conditions in counted:
-        number = _count(connection, sa.select(sa.func.count()).select_from(table).where(*conditions))
-        if number:
-            yield f"{number} {words}"
+    yield "revisions with another content than their notification", revision, (otherwise,)
+    last = sa.select(sa.func.max(col(line.position))).where(col(line.order_id) == col(order.id)).scalar_subquery()
+    number = sa.select(sa.func.count()).where(col(line.order_id) == col(order.id)).scalar_subquery()
+    yield "orders whose lines have gaps", order, (sa.func.coalesce(last, 0) != number,)
+
+
+def _outgoing_rules() -> _Rules:
+    mail = tables.Outgoing
+    waits = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value])
+    yield "outgoing mails that wait without a time", mail, (waits, col(mail.next_attempt_at).is_(None))
+    yield "outgoing mails that are over and still have a time", mail, (~waits, col(mail.next_attempt_at).is_not(None))
+    claimed = col(mail.claim_token).is_not(None)
+    yield "outgoing mails claimed by halves", mail, (claimed != col(mail.claimed_until).is_not(None),)
+    yield "outgoing mails that are over and still claimed", mail, (~waits, claimed)
+
+
+def _erasure_rules() -> _Rules:
+    order, notification, mail = tables.OrderRow, tables.Notification, tables.Outgoing
+    message, purge, file, member = tables.Message, tables.MessagePurge, tables.PublishedFile, tables.PublishedOrder
+    erased, revision, line = tables.ErasedOrder, tables.OrderRevision, tables.OrderLine
+    of_erased = sa.exists().where(col(order.id) == col(revision.order_id), _is_erased(order))
+    left = [
+        col(one).is_not(None)
+        for one in (order.customer_name, order.customer_email, order.merchant_order_number, order.total_text)
+    ]
+    yield (
+        "erased orders that still have content",
+        order,
+        (_is_erased(order), sa.or_(col(order.content_json) != "", *left)),
+    )
+    yield "orders without content that are not erased", order, (~_is_erased(order), col(order.content_json) == "")
+    yield "revisions of erased orders that still have content", revision, (of_erased, col(revision.content_json) != "")
+    yield (
+        "lines of erased orders",
+        line,
+        (sa.exists().where(col(order.id) == col(line.order_id), _is_erased(order)),),
+    )
+    known = sa.exists().where(
+        col(erased.merchant) == col(order.merchant),
+        col(erased.platform) == col(order.platform),
+        col(erased.order_number) == col(order.order_number),
+    )
+    yield "erased orders whose number does not count as erased", order, (_is_erased(order), ~known)
+    yield "orders that count as erased and are not", order, (~_is_erased(order), known)
+    has_content = sa.or_(col(notification.order_json).is_not(None), col(notification.problems_json) != "[]")
+    yield "erased notifications that still have content", notification, (_is_erased(notification), has_content)
+    has_raw = sa.exists().where(col(message.id) == col(notification.message_id), col(message.raw).is_not(None))
+    unread = sa.exists().where(
+        col(message.id) == col(notification.message_id),
+        col(message.state).in_([MessageState.RECEIVED.value, MessageState.CLAIMED.value, MessageState.RETRY.value]),
+    )
+    yield (
+        "erased notifications whose message still has its raw octets",
+        notification,
+        (_is_erased(notification), has_raw, ~unread),
+    )
+    yield "erased outgoing mails that still have octets", mail, (_is_erased(mail), sa.func.length(col(mail.raw)) > 0)
+    yield "outgoing mails without octets that are not erased", mail, (~_is_erased(mail), sa.func.length(mail.raw) == 0)
+    yield (
+        "mails of erased messages that still name their sender",
+        message,
+        (
+            col(message.mail_from).is_not(None),
+            sa.exists().where(col(purge.message_id) == col(message.id), col(purge.erasure_id).is_not(None)),
+        ),
+    )
+    yield "erasures that were cut off; erase again", tables.Erasure, (col(tables.Erasure.finished_at).is_(None),)
+    yield (
+        "published files that hold erased orders; `ion purge` replaces them",
+        file,
+        (holds_erased(), col(file.replaced_at).is_(None)),
+    )
+    members = sa.select(sa.func.count()).where(col(member.file_id) == col(file.id)).scalar_subquery()
+    yield "published files with another number of orders than recorded", file, (members != col(file.order_count),)
+
+
+def _job_rules(now: datetime) -> _Rules:
+    run = tables.JobRun
+    running = col(run.state) == JobState.RUNNING.value
+    yield "job runs that are over without an end", run, (~running, col(run.finished_at).is_(None))
+    yield "job runs that have an end and still run", run, (running, col(run.finished_at).is_not(None))
+    yield "job runs that ended before they began", run, (col(run.finished_at) < col(run.started_at),)
+    yield "job runs that nobody claimed", run, (col(run.attempts) < 1,)
+    yield "job runs that never ended", run, (running, col(run.lease_until) < now - _FORGOTTEN)
+
+
+def _in_sequences(connection: sa.Connection) -> Iterator[str]:
+    outgoing, notification = tables.Outgoing, tables.Notification
     sequences = connection.execute(
         sa.select(col(outgoing.merchant), sa.func.count(), sa.func.max(col(outgoing.sequence)))
         .group_by(col(outgoing.merchant))
@@ -84,16 +293,68 @@ def _problems(connection: sa.Connection) -> Iterator[str]:
     for merchant, number, last in sequences:
         if number != last:
             yield f"the sequence of merchant {merchant} has gaps: {number} mails, the last is number {last}"
-    contents = connection.execution_options(stream_results=True, yield_per=200).execute(
-        sa.select(col(order.id), col(order.content_json), col(order.content_sha256))
+    positions = (
+        sa.select(col(notification.message_id))
+        .group_by(col(notification.message_id))
+        .having(sa.func.count() != sa.func.max(col(notification.position)))
     )
-    for order_id, content, digest in contents:
+    number = connection.execute(sa.select(sa.func.count()).select_from(positions.subquery())).scalar_one()
+    if number:
+        yield f"{number} messages whose notifications have gaps"
+
+
+def _in_contents(connection: sa.Connection) -> Iterator[str]:
+    """What only the octets can tell: every order, revision and mail once, one at a time."""
+    order, revision, message = tables.OrderRow, tables.OrderRevision, tables.Message
+    for order_id, content, digest, lines in _streamed(
+        connection,
+        sa.select(col(order.id), col(order.content_json), col(order.content_sha256), _lines_of(order)).where(
+            ~_is_erased(order)
+        ),
+    ):
         if digest_of(content) != digest:
             yield f"order row {order_id}: its content is not what was stored"
+        elif len(json.loads(content).get("lines", ())) != lines:
+            yield f"order row {order_id}: it has {lines} lines, its content another number"
+    for order_id, number, content, digest in _streamed(
+        connection,
+        sa.select(
+            col(revision.order_id), col(revision.revision), col(revision.content_json), col(revision.content_sha256)
+        ).where(~sa.exists().where(col(order.id) == col(revision.order_id), _is_erased(order))),
+    ):
+        if digest_of(content) != digest:
+            yield f"order row {order_id}, revision {number}: its content is not what was stored"
+    mails = sa.select(col(message.id), col(message.raw), col(message.sha256)).where(col(message.raw).is_not(None))
+    for message_id, raw, digest in _streamed(connection, mails, rows_at_once=1):
+        if sha256(raw).hexdigest() != digest:
+            yield f"message row {message_id}: its raw octets are not what arrived"
+    for run_id, detail in _streamed(connection, sa.select(col(tables.JobRun.id), col(tables.JobRun.detail))):
+        if not _is_json(detail):
+            yield f"job run row {run_id}: its detail cannot be read"
 
 
-def _count(connection: sa.Connection, query: sa.Select[int]) -> int:
-    return connection.execute(query).scalar_one()
+def _lines_of(order: Any) -> Any:
+    return sa.select(sa.func.count()).where(col(tables.OrderLine.order_id) == order.id).scalar_subquery()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _is_erased(table: Any) -> sa.ColumnElement[bool]:
+    condition: sa.ColumnElement[bool] = col(table.erased_at).is_not(None)
+    return condition
+
+
+def _streamed(connection: sa.Connection, query: Any, rows_at_once: int = 200) -> Iterator[Any]:
+    yield from connection.execution_options(stream_results=True, yield_per=rows_at_once).execute(query)
+
+
+def _count(connection: sa.Connection, table: Any, *conditions: Any) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(table).where(*conditions)).scalar_one()
 
 
 def _by_state(connection: sa.Connection, table: Any) -> dict[str, int]:

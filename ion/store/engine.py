@@ -28,6 +28,7 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
+        self._file = engine.url.database if self._is_sqlite else None
         if self._is_sqlite:
             self._read_engine = engine.execution_options(ion_begin="BEGIN")
         else:
@@ -37,13 +38,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
-        with translated(), self._read_engine.begin() as connection:
+        with translated(self._file), self._read_engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with translated(), self._engine.begin() as connection:
+        with translated(self._file), self._engine.begin() as connection:
             yield connection
 
     @property
@@ -58,13 +59,14 @@ class Database:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data."""
+def translated(file: str | None = None) -> Iterator[None]:
+    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data; it
+    names `file`, the path of an SQLite database."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         kind = StorageFullError if _is_full(error) else StoreError
-        raise kind(f"the database refused: {_cause(error)}") from error
+        raise kind(f"the database {f'{file} ' if file else ''}refused: {_cause(error)}") from error
 
 
 def _is_full(error: SQLAlchemyError | sqlite3.Error) -> bool:
@@ -118,6 +120,8 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         cursor.execute("PRAGMA synchronous=FULL")
+        # Every connection: each change of a row frees the pages of its old octets, not only the one that removes them.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")

@@ -7,6 +7,7 @@ A sealed notification, looked up by (merchant, platform, order number), where th
     there, this revision, same content     -> duplicate, linked
     there, a higher revision               -> superseded, linked
     there, with other content of the very revision -> review, the order untouched
+    erased                                 -> held, the order untouched
 
 A consistent one goes the same way where the merchant's policy believes whoever sent it (`trust`), else it is held; a
 doubtful one is for review, and one sealed with a key that is not this merchant's is held: none of these touches an
@@ -32,6 +33,7 @@ from ion.store.engine import Database, translated
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError, end_claim
 from ion.store.orders import Content, insert_order, is_order, update_order
+from ion.store.privacy import ERASED, is_erased
 from ion.store.trust import Evidence, doubt
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
@@ -279,6 +281,10 @@ def _apply(
 ) -> tuple[Outcome, bool]:
     """Decide, and change the order where the decision says so; also, whether a revision was added."""
     header = judged.notification
+    if judged.grade != "review" and content is not None:
+        order = content.order
+        if is_erased(connection, merchant, order.platform, order.order_number):
+            return Outcome(NotificationState.HELD, ERASED), False
     if judged.grade not in ("sealed", "consistent") or header is None or content is None:
         if content is not None and any(one.code == "key" for one in judged.problems):
             return Outcome(NotificationState.HELD, "sealed for another merchant, or with a key unknown here"), False

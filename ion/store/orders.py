@@ -54,8 +54,8 @@ class Orders(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
     def orders_for_export(self, merchant: str | None = None, since: datetime | None = None) -> Iterator[ExportOrder]:
-        """Every order (of one merchant), in the order they first came; with `since`, those whose newest revision was
-        received at or after that instant.
+        """Every order (of one merchant) that is not erased, in the order they first came; with `since`, those whose
+        newest revision was received at or after that instant.
 
         Streams in constant memory. The reading transaction lives until the iterator is exhausted or closed.
         """
@@ -67,10 +67,12 @@ class Orders(Database):
                 yield _export_order(row)
 
     def order(self, merchant: str, platform: str, order_number: str) -> Order | None:
-        """The newest applied revision of one order, or None."""
+        """The newest applied revision of one order; None where there is none, or it was erased."""
         with self.reading() as connection:
             content = connection.execute(
-                sa.select(col(tables.OrderRow.content_json)).where(is_order(merchant, platform, order_number))
+                sa.select(col(tables.OrderRow.content_json))
+                .where(is_order(merchant, platform, order_number))
+                .where(col(tables.OrderRow.erased_at).is_(None))
             ).scalar()
         return None if content is None else order_of(content)
 
@@ -158,6 +160,7 @@ def _columns(stored: Content, revision: int, now: datetime) -> dict[str, Any]:
         "total_minor": minor_units(total),
         "updated_at": now,
         "applied_at": now,
+        "erased_at": None,
     }
 
 
@@ -210,6 +213,7 @@ def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*t
         )
         .join(tables.Notification, col(tables.Notification.id) == col(tables.OrderRevision.notification_id))
         .join(tables.Message, col(tables.Message.id) == col(tables.Notification.message_id))
+        .where(col(tables.OrderRow.erased_at).is_(None))
         .order_by(col(tables.OrderRow.id))
     )
     if merchant is not None:

@@ -18,10 +18,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
+from ion.errors import StoreError
 from ion.store import tables
 from ion.store.engine import Database, one_row
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError
+from ion.store.privacy import is_erased
 from ion.store.types import OutgoingState, storable, utc_now
 
 
@@ -84,11 +86,13 @@ class Outgoings(Database):
         The content of the order's newest queued mail again: nothing new. Other content: the next revision, 1 for the
         first. `build(revision, sequence)` makes the mail with its revision and the merchant's next sequence number; it
         is called inside the transaction, so it must not use the store; what it raises goes to the caller and leaves
-        no gap in the sequence. Raises UnknownMerchantError.
+        no gap in the sequence. Raises UnknownMerchantError, StoreError where the order was erased.
         """
         table = tables.Outgoing
         with self.writing() as connection:
             lock_merchant(connection, merchant)
+            if is_erased(connection, merchant, platform, order_number):
+                raise StoreError(f"order {order_number} was erased here; nothing is sent for it")
             newest = connection.execute(
                 _rows()
                 .where(col(table.merchant) == merchant)

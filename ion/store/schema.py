@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from ion.errors import StoreError, UnreachableError
@@ -44,12 +44,20 @@ def bring_to_head(url: str) -> None:
 
 def _check_reachable(engine: sa.Engine) -> None:
     try:
-        with engine.connect():
-            pass
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # the first that reads the file
     except OperationalError as error:
         if engine.dialect.name == "sqlite":
             raise StoreError(f"the database file {engine.url.database} cannot be opened") from error
         raise UnreachableError(f"the database at {engine.url.host or 'the local socket'} cannot be reached") from error
+    except DatabaseError as error:
+        if engine.dialect.name != "sqlite":
+            raise
+        raise StoreError(
+            f"the file {engine.url.database} is not a database, or is damaged ({error.orig}): restore it from a "
+            "backup, or move it away to begin anew"
+        ) from error
 
 
 def _revision(engine: sa.Engine) -> str | None:

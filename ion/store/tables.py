@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from ion.store.types import (
+    ErasureKind,
     ImapAccountState,
     JobState,
     MessageState,
@@ -156,6 +157,7 @@ class OrderRow(Base, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     applied_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OrderLine(Base, table=True):
@@ -214,6 +216,7 @@ class Notification(Base, table=True):
     decided_by: str | None
     decided_at: datetime | None = Field(sa_type=UtcDateTime)
     decision_note: str | None
+    erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OrderRevision(Base, table=True):
@@ -264,6 +267,7 @@ class Outgoing(Base, table=True):
     attempts: int
     last_reply: str | None
     raw: bytes
+    erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class JobRun(Base, table=True):
@@ -356,3 +360,71 @@ class ForwardingConfirmation(Base, table=True):
     asked_for: str | None
     asked_by: str | None
     found_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Erasure(Base, table=True):
+    """That something was erased, without saying whose it was: `subject_digest` is a keyed digest of the address.
+
+    `merchant` is None where the erasure reached over all. `finished_at` is None while it runs, or where it was cut off.
+    """
+
+    __tablename__ = "erasure"
+    __table_args__ = (one_of("kind", ErasureKind),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    merchant: str | None = Field(foreign_key="merchant.name")
+    subject_digest: str | None = Field(index=True)
+    begun_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(sa_type=UtcDateTime)
+    counts_json: str
+
+
+class ErasedOrder(Base, table=True):
+    """An order number that was erased: what comes for it again waits for a person. It need not have been an order
+    here: it may have been known from a held notification or an outgoing mail only."""
+
+    __tablename__ = "erased_order"
+
+    merchant: str = Field(foreign_key="merchant.name", primary_key=True)
+    platform: str = Field(primary_key=True)
+    order_number: str = Field(primary_key=True)
+    erasure_id: int = Field(foreign_key="erasure.id", index=True)
+
+
+class MessagePurge(Base, table=True):
+    """When and why the raw octets of a message were removed, and the state it had. `erasure_id` is None where its days
+    were over."""
+
+    __tablename__ = "message_purge"
+
+    message_id: int = Field(foreign_key="message.id", primary_key=True)
+    state_before: str
+    purged_at: datetime = Field(sa_type=UtcDateTime)
+    erasure_id: int | None = Field(foreign_key="erasure.id", index=True)
+
+
+class PublishedFile(Base, table=True):
+    """A file of the nightly export as it was written. `replaced_at`: when a tombstone took its place."""
+
+    __tablename__ = "published_file"
+    __table_args__ = (sa.UniqueConstraint("path"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    path: str
+    profile: str
+    sha256: str
+    order_count: int
+    row_count: int
+    published_at: datetime = Field(sa_type=UtcDateTime)
+    replaced_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class PublishedOrder(Base, table=True):
+    """An order, in one revision, that a published file holds."""
+
+    __tablename__ = "published_order"
+
+    file_id: int = Field(foreign_key="published_file.id", primary_key=True)
+    order_id: int = Field(foreign_key="orders.id", primary_key=True, index=True)
+    revision: int

@@ -65,6 +65,14 @@ class ImapAccountState(StrEnum):
     REFUSED = "refused"
 
 
+class ErasureKind(StrEnum):
+    """Whose data was erased: all of a merchant, all of a customer (by mail address), or one order."""
+
+    MERCHANT = "merchant"
+    CUSTOMER = "customer"
+    ORDER = "order"
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware in Python, `timestamptz` on PostgreSQL, UTC text without an offset on SQLite.
 

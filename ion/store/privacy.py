@@ -1,0 +1,508 @@
+"""Privacy: raw mail removed when its days are over, and erasure of what belongs to a merchant, a customer or an order.
+
+    read | ignored -> purged          (`purge_raw`: nothing of the message waits for a person, and its days are over)
+    any            -> purged          (erasure; of a customer or an order only what has been read)
+
+Ids, hashes, states, sizes and counts stay, so the books still add up. An erased order keeps its row and its number,
+without content; what comes for it again is held until a person decides. An erasure runs in batches, each a transaction,
+from the mails to the orders: what is cut off is found again by the same search, because the search reads content.
+
+SQLite overwrites what is removed (`secure_delete`, see the engine); `empty_log` empties the write-ahead log, which has
+older pages. PostgreSQL keeps old rows until its own vacuum.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from ion.store import tables
+from ion.store.engine import Database, insert_new
+from ion.store.mentions import Mention
+from ion.store.merchants import lock_merchant
+from ion.store.published import chunks
+from ion.store.types import ErasureKind, MessageState, NotificationState, OutgoingState, utc_now
+
+# One transaction of a purge: short enough that mail that comes in meanwhile does not wait long for the write lock.
+BATCH_MESSAGES = 100
+BATCH_OCTETS = 32 * 2**20
+ERASED = "erased"
+"""Why a notification is held that came for an erased order."""
+
+_UNREAD = (MessageState.RECEIVED.value, MessageState.CLAIMED.value, MessageState.RETRY.value)
+_TO_DECIDE = (NotificationState.HELD.value, NotificationState.REVIEW.value)
+
+OrderKey = tuple[str, str, str]
+"""Merchant, platform, order number."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose data is meant. `merchant` None: of every merchant. Exactly one of `email` and `order_number` is given for
+    the kinds `customer` and `order`, none for `merchant`."""
+
+    kind: ErasureKind
+    merchant: str | None
+    email: str | None = None
+    order_number: str | None = None
+
+
+@dataclass(frozen=True)
+class ErasurePlan:
+    """What an erasure would remove: row ids, and the order numbers that count as erased from then on. `unread`: mails
+    that name the subject and are not read yet, which stay; `files`: published files that would be replaced."""
+
+    subject: Subject
+    orders: tuple[int, ...]
+    order_keys: tuple[OrderKey, ...]
+    notifications: tuple[int, ...]
+    messages: tuple[int, ...]
+    outgoing: tuple[int, ...]
+    unread: int
+    files: int
+
+    def counts(self) -> dict[str, int]:
+        """How many rows of each kind, for people and for the record."""
+        return {
+            "orders": len(self.orders),
+            "notifications": len(self.notifications),
+            "messages": len(self.messages),
+            "outgoing": len(self.outgoing),
+            "files": self.files,
+            "unread": self.unread,
+        }
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The record of an erasure. `subject_digest`: keyed digest of the customer's address, else None."""
+
+    id: int
+    kind: str
+    merchant: str | None
+    subject_digest: str | None
+    begun_at: datetime
+    finished_at: datetime | None
+    counts: dict[str, int]
+
+
+class Privacy(Database):
+    """Each method is one transaction of its own, unless it says otherwise, and raises StoreError where the database
+    refuses."""
+
+    def purge_raw(self, before: datetime) -> int:
+        """Remove the raw octets of one batch of messages that were read or ignored before that instant (aware) and of
+        which no notification was judged since or waits for a person; how many. 0: there are no more."""
+        message = tables.Message
+        query = (
+            sa.select(col(message.id), col(message.state), col(message.size_bytes))
+            .where(*_is_over(before))
+            .order_by(col(message.id))
+            .limit(BATCH_MESSAGES)
+        )
+        with self.reading() as connection:  # an idle round must not ask for the write lock
+            if connection.execute(query.limit(1)).first() is None:
+                return 0
+        with self.writing() as connection:
+            octets = number = 0
+            for message_id, state, size_bytes in connection.execute(query).all():
+                if number and octets + size_bytes > BATCH_OCTETS:
+                    break
+                # The condition once more: on PostgreSQL a mail may have been taken up again since it was found.
+                number += _purge(connection, message_id, state, None, *_is_over(before))
+                octets += size_bytes
+            return number
+
+    def empty_log(self) -> bool:
+        """SQLite: bring the write-ahead log into the database file and cut it to nothing, so that no older page stays
+        in it. False where a reader was in the way; ask again later. Elsewhere there is nothing to do."""
+        if not self._is_sqlite:
+            return True
+        connection = self._engine.raw_connection()
+        try:
+            busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.close()
+        return not busy
+
+    def plan_erasure(self, subject: Subject) -> ErasurePlan:
+        """Find everything that belongs to the subject. Changes nothing. Reads every order and, for a customer, every
+        mail that is still kept: seconds to minutes on a large store, in constant memory besides the ids found.
+
+        A customer's order is one that has the address as the customer's, in any revision. A mail that only names the
+        address somewhere loses its raw octets; the orders in it that are not the customer's stay.
+        """
+        with self.reading() as connection:
+            return _plan(connection, subject)
+
+    def erase(self, plan: ErasurePlan, subject_digest: str | None) -> Erasure:
+        """Remove what the plan names and record it; several transactions, safe to be cut off and run again.
+
+        What was read, or taken up again, between plan and erasure is not touched: plan again to find it. Published
+        files are replaced by whoever asks `files_to_replace`.
+        """
+        begun_at, whole_merchant = utc_now(), plan.subject.kind is ErasureKind.MERCHANT
+        erasure_id = self._begin_erasure(plan, subject_digest, begun_at)
+        for ids in chunks(plan.messages):
+            for message_id in ids:
+                with self.writing() as connection:
+                    _erase_message(connection, message_id, erasure_id, whole_merchant=whole_merchant)
+        for ids in chunks(plan.outgoing):
+            with self.writing() as connection:
+                _erase_outgoing(connection, ids)
+        for ids in chunks(plan.notifications):
+            with self.writing() as connection:
+                connection.execute(
+                    sa.update(tables.Notification)
+                    .where(col(tables.Notification.id).in_(ids))
+                    .values(order_json=None, problems_json="[]", erased_at=utc_now())
+                )
+        for ids in chunks(plan.orders):
+            with self.writing() as connection:
+                _erase_orders(connection, ids)
+        counts, finished_at = plan.counts(), utc_now()
+        with self.writing() as connection:
+            if whole_merchant:
+                _erase_merchant(connection, plan.subject.merchant)
+            # One of the same subject that was cut off is finished by this one.
+            connection.execute(
+                sa.update(tables.Erasure)
+                .where(col(tables.Erasure.kind) == plan.subject.kind.value)
+                .where(col(tables.Erasure.merchant).is_not_distinct_from(plan.subject.merchant))
+                .where(col(tables.Erasure.subject_digest).is_not_distinct_from(subject_digest))
+                .where(col(tables.Erasure.finished_at).is_(None))
+                .values(finished_at=finished_at)
+            )
+        kind, merchant = plan.subject.kind.value, plan.subject.merchant
+        return Erasure(erasure_id, kind, merchant, subject_digest, begun_at, finished_at, counts)
+
+    def erasures(self, subject_digest: str | None = None) -> tuple[Erasure, ...]:
+        """The records, oldest first; with a digest only those of that address."""
+        table = tables.Erasure
+        query: sa.Select[*tuple[Any, ...]] = sa.select(
+            col(table.id), col(table.kind), col(table.merchant), col(table.subject_digest), col(table.begun_at),
+            col(table.finished_at), col(table.counts_json).label("counts"),
+        ).order_by(col(table.id))  # fmt: skip
+        if subject_digest is not None:
+            query = query.where(col(table.subject_digest) == subject_digest)
+        with self.reading() as connection:
+            rows: Any = connection.execute(query).all()
+        return tuple(Erasure(**dict(row._mapping) | {"counts": json.loads(row.counts)}) for row in rows)
+
+    def has_sealed_or_sent(self) -> bool:
+        """True if a mail was queued here, or a seal was verified: then there was a secret, or imported keys."""
+        sealed = sa.select(col(tables.Notification.id)).where(col(tables.Notification.grade) == "sealed").limit(1)
+        with self.reading() as connection:
+            return (
+                connection.execute(sa.select(col(tables.Outgoing.id)).limit(1)).first() is not None
+                or connection.execute(sealed).first() is not None
+            )
+
+    def _begin_erasure(self, plan: ErasurePlan, subject_digest: str | None, begun_at: datetime) -> int:
+        """The record and the order numbers come first: what arrives from now on is held."""
+        row = {
+            "kind": plan.subject.kind.value,
+            "merchant": plan.subject.merchant,
+            "subject_digest": subject_digest,
+            "begun_at": begun_at,
+            "finished_at": None,
+            "counts_json": json.dumps(plan.counts()),
+        }
+        with self.writing() as connection:
+            for merchant in sorted({merchant for merchant, _, _ in plan.order_keys}):
+                lock_merchant(connection, merchant)
+            erasure_id = connection.execute(
+                sa.insert(tables.Erasure).returning(col(tables.Erasure.id)), row
+            ).scalar_one()
+            assert erasure_id is not None
+            for merchant, platform, order_number in plan.order_keys:
+                key = {"merchant": merchant, "platform": platform, "order_number": order_number}
+                insert_new(connection, tables.ErasedOrder, "order_number", **key, erasure_id=erasure_id)
+            return erasure_id
+
+
+def is_erased(connection: sa.Connection, merchant: str, platform: str, order_number: str) -> bool:
+    """True if this order number was erased here."""
+    table = tables.ErasedOrder
+    found = connection.execute(
+        sa.select(col(table.erasure_id))
+        .where(col(table.merchant) == merchant)
+        .where(col(table.platform) == platform)
+        .where(col(table.order_number) == order_number)
+    )
+    return found.first() is not None
+
+
+def lift_erasure(connection: sa.Connection, merchant: str, platform: str, order_number: str) -> None:
+    """A person takes the order back in: its number counts as erased no longer. The caller writes its content."""
+    table = tables.ErasedOrder
+    connection.execute(
+        sa.delete(table)
+        .where(col(table.merchant) == merchant)
+        .where(col(table.platform) == platform)
+        .where(col(table.order_number) == order_number)
+    )
+
+
+def _is_over(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    message, notification = tables.Message, tables.Notification
+    waits = (
+        sa.exists()
+        .where(col(notification.message_id) == col(message.id))
+        .where(
+            sa.or_(
+                col(notification.judged_at) >= before,
+                sa.and_(col(notification.state).in_(_TO_DECIDE), col(notification.erased_at).is_(None)),
+            )
+        )
+    )
+    return (
+        col(message.state).in_([MessageState.READ.value, MessageState.IGNORED.value]),
+        col(message.state_at) < before,
+        ~waits,
+    )
+
+
+def _purge(
+    connection: sa.Connection,
+    message_id: int | None,
+    state: str,
+    erasure_id: int | None,
+    *conditions: sa.ColumnElement[bool],
+) -> int:
+    """Remove the raw octets of one message in `state`, if the conditions hold; 1, or 0 where they do not.
+
+    `state_at` stays: it tells when the message was read. The purge has an instant of its own.
+    """
+    message = tables.Message
+    purged = connection.execute(
+        sa.update(message)
+        .where(col(message.id) == message_id, col(message.state) == state, *conditions)
+        .values(raw=None, state=MessageState.PURGED.value, claim_token=None, due_at=None)
+    ).rowcount
+    if purged:
+        row = {"message_id": message_id, "state_before": state, "purged_at": utc_now(), "erasure_id": erasure_id}
+        connection.execute(sa.insert(tables.MessagePurge), row)
+    return purged
+
+
+def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
+    mention = None if subject.email is None else Mention(subject.email)
+    orders: dict[int, OrderKey] = {}
+    for row in _streamed(connection, _orders_of(subject)):
+        if mention is None or mention.in_order(row.content_json):
+            orders[row.id] = (row.merchant, row.platform, row.order_number)
+    order_keys = set(orders.values())
+    order_numbers = {(merchant, number) for merchant, _, number in order_keys}
+    notifications, messages, further_keys = set[int](), set[int](), set[OrderKey]()
+    for row in _streamed(connection, _notifications_of(subject)):
+        key = (row.merchant, row.platform, row.order_number)
+        # Whoever's address it shows: what is said of an erased order goes with it. Where nobody could read so far as
+        # the platform, it may be any platform's.
+        of_the_order = key in order_keys if row.platform else (row.merchant, row.order_number) in order_numbers
+        if of_the_order or mention is None or (row.order_json is not None and mention.in_order(row.order_json)):
+            notifications.add(row.id)
+            messages.add(row.message_id)
+            further_keys.add(key)
+    outgoing: set[int] = set()
+    for row in _streamed(connection, _outgoing_of(subject), rows_at_once=1):
+        key = (row.merchant, row.platform, row.order_number)
+        if mention is None or key in order_keys or mention.in_octets(row.raw):
+            outgoing.add(row.id)
+            further_keys.add(key)
+    if mention is not None:
+        messages |= {row.id for row in _streamed(connection, _raw_of(subject), 1) if mention.in_octets(row.raw)}
+        notifications |= _without_order(connection, messages)
+    elif subject.kind is ErasureKind.MERCHANT:
+        messages |= {row.id for row in _streamed(connection, _messages_of(subject))}
+    unread = set[int]() if subject.kind is ErasureKind.MERCHANT else _unread_of(connection, messages)
+    return ErasurePlan(
+        subject=subject,
+        orders=tuple(sorted(orders)),
+        order_keys=tuple(sorted(order_keys | {key for key in further_keys if _is_free(connection, key)})),
+        notifications=tuple(sorted(notifications)),
+        messages=tuple(sorted(messages - unread)),
+        outgoing=tuple(sorted(outgoing)),
+        unread=len(unread),
+        files=_files_with(connection, orders),
+    )
+
+
+def _streamed(
+    connection: sa.Connection, query: "sa.Select[*tuple[Any, ...]]", rows_at_once: int = 200
+) -> Iterator[Any]:
+    yield from connection.execution_options(stream_results=True, yield_per=rows_at_once).execute(query)
+
+
+def _orders_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    """Each revision of the orders that may be the subject's and are not erased yet."""
+    order, revision = tables.OrderRow, tables.OrderRevision
+    query: sa.Select[*tuple[Any, ...]] = (
+        sa.select(
+            col(order.id), col(order.merchant), col(order.platform), col(order.order_number), col(revision.content_json)
+        )
+        .join_from(order, revision, col(revision.order_id) == col(order.id))
+        .where(col(order.erased_at).is_(None))
+    )
+    return _within(query, order, subject)
+
+
+def _notifications_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    found = tables.Notification
+    query: sa.Select[*tuple[Any, ...]] = sa.select(
+        col(found.id), col(found.message_id), col(found.merchant), col(found.platform), col(found.order_number),
+        col(found.order_json),
+    ).where(col(found.erased_at).is_(None))  # fmt: skip
+    return _within(query, found, subject)
+
+
+def _outgoing_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    mail = tables.Outgoing
+    query: sa.Select[*tuple[Any, ...]] = sa.select(
+        col(mail.id), col(mail.merchant), col(mail.platform), col(mail.order_number), col(mail.raw)
+    ).where(col(mail.erased_at).is_(None))
+    return _within(query, mail, subject)
+
+
+def _within(query: "sa.Select[*tuple[Any, ...]]", table: Any, subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    if subject.merchant is not None:
+        query = query.where(table.merchant == subject.merchant)
+    if subject.order_number is not None:
+        query = query.where(table.order_number == subject.order_number)
+    return query
+
+
+def _raw_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    message = tables.Message
+    query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.raw)).where(
+        col(message.raw).is_not(None)
+    )
+    return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
+
+
+def _messages_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    """The messages of a merchant that no erasure has been over yet."""
+    message, purge = tables.Message, tables.MessagePurge
+    done = sa.exists().where(col(purge.message_id) == col(message.id)).where(col(purge.erasure_id).is_not(None))
+    return sa.select(col(message.id)).where(col(message.merchant) == subject.merchant, ~done)
+
+
+def _without_order(connection: sa.Connection, message_ids: set[int]) -> set[int]:
+    """The notifications of these messages that hold no order, only problems, which may quote anybody."""
+    table, found = tables.Notification, set[int]()
+    for ids in chunks(message_ids):
+        query = sa.select(col(table.id)).where(col(table.message_id).in_(ids))
+        rows = connection.execute(query.where(col(table.order_json).is_(None), col(table.erased_at).is_(None)))
+        found |= {one for one in rows.scalars() if one is not None}
+    return found
+
+
+def _unread_of(connection: sa.Connection, message_ids: set[int]) -> set[int]:
+    """Those of the messages that still have to be read: another customer's order may be in them."""
+    message, found = tables.Message, set[int]()
+    for ids in chunks(message_ids):
+        rows = connection.execute(
+            sa.select(col(message.id)).where(col(message.id).in_(ids), col(message.state).in_(_UNREAD))
+        )
+        found |= {one for one in rows.scalars() if one is not None}
+    return found
+
+
+def _is_free(connection: sa.Connection, key: OrderKey) -> bool:
+    """True if no order stands under this key: one that does is erased as an order, or is another customer's."""
+    merchant, platform, order_number = key
+    if not platform or not order_number:
+        return False
+    order = tables.OrderRow
+    found = connection.execute(
+        sa.select(col(order.id))
+        .where(col(order.merchant) == merchant)
+        .where(col(order.platform) == platform)
+        .where(col(order.order_number) == order_number)
+    )
+    return found.first() is None
+
+
+def _files_with(connection: sa.Connection, order_ids: Iterable[int]) -> int:
+    """How many published files hold one of the orders and are not replaced yet."""
+    file, member = tables.PublishedFile, tables.PublishedOrder
+    found: set[int] = set()
+    for ids in chunks(order_ids):
+        query = sa.select(col(member.file_id)).join_from(member, file, col(file.id) == col(member.file_id)).distinct()
+        found |= set(
+            connection.execute(query.where(col(member.order_id).in_(ids), col(file.replaced_at).is_(None))).scalars()
+        )
+    return len(found)
+
+
+def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, *, whole_merchant: bool) -> None:
+    message, purge = tables.Message, tables.MessagePurge
+    state = connection.execute(sa.select(col(message.state)).where(col(message.id) == message_id)).scalar_one()
+    if state in _UNREAD and not whole_merchant:
+        return
+    if state == MessageState.PURGED:
+        connection.execute(sa.update(purge).where(col(purge.message_id) == message_id).values(erasure_id=erasure_id))
+    elif not _purge(connection, message_id, state, erasure_id):
+        return
+    values: dict[str, Any] = {"mail_from": None, "last_error": None}
+    if whole_merchant:
+        values["rcpt_to"] = f"{ERASED}-{message_id}"  # part of a key: each has one of its own
+    connection.execute(sa.update(message).where(col(message.id) == message_id).values(**values))
+
+
+def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:
+    """The octets and the envelope. What still waited is not sent any more."""
+    mail = tables.Outgoing
+    waiting = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value])
+    connection.execute(
+        sa.update(mail)
+        .where(col(mail.id).in_(ids))
+        .values(
+            raw=b"",
+            mail_from="",
+            rcpt_tos="[]",
+            last_reply=None,
+            state=sa.case((waiting, OutgoingState.FAILED.value), else_=col(mail.state)),
+            next_attempt_at=None,
+            claim_token=None,
+            claimed_until=None,
+            erased_at=utc_now(),
+        )
+    )
+
+
+def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
+    order, line, revision = tables.OrderRow, tables.OrderLine, tables.OrderRevision
+    merchants = connection.execute(sa.select(col(order.merchant)).where(col(order.id).in_(ids)).distinct()).scalars()
+    for merchant in sorted(merchants):
+        lock_merchant(
+            connection, merchant
+        )  # whoever is applying a revision ends first, and what it wrote is erased too
+    connection.execute(sa.delete(line).where(col(line.order_id).in_(ids)))
+    connection.execute(sa.update(revision).where(col(revision.order_id).in_(ids)).values(content_json=""))
+    connection.execute(
+        sa.update(order)
+        .where(col(order.id).in_(ids))
+        .values(
+            merchant_order_number=None,
+            content_json="",
+            destination_country=None,
+            customer_name=None,
+            customer_email=None,
+            total_text=None,
+            total_currency=None,
+            total_minor=None,
+            erased_at=utc_now(),
+        )
+    )
+
+
+def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
+    """The merchant's own addresses, so that no more mail is taken for it, and the ids that payloads name it by."""
+    connection.execute(sa.delete(tables.MerchantAddress).where(col(tables.MerchantAddress.merchant) == name))
+    connection.execute(sa.delete(tables.MerchantPayloadId).where(col(tables.MerchantPayloadId.merchant) == name))
+    connection.execute(sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(mail_to="[]"))

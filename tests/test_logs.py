@@ -1,0 +1,188 @@
+"""Logs hold no body, no address and no value of an order: not ours, not the libraries', at the level debug."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ion.config import Settings
+from ion.notify.sending import render_order
+from ion.order import Address, Customer, LineItem
+from ion.reading import read_message
+from tests.orders import small_order
+from tests.programs import Ion
+
+MARKER = re.compile("mkr[a-z0-9]{2,}q", re.IGNORECASE)
+
+# Python's own logs of every library at debug, in this process and in those it starts.
+SITE = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="LIBRARY %(name)s %(levelname)s %(message)s")
+"""
+
+# The jobs of a night, with a clock that is ahead, and an export folder that cannot be written.
+NIGHT = """
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from ion.config import load_settings
+from ion.logs import set_up_logs
+from ion.retention import Retention, replace_erased_files
+from ion.schedule import NightlySchedule
+from ion.store import ErasureKind, Subject, open_store
+set_up_logs("debug")
+settings = load_settings()
+store = open_store(settings.store_url)
+ahead = [timedelta(days=1)]
+clock = lambda: datetime.now(UTC) + ahead[0]
+blocked = Path(settings.data_dir) / "file"
+blocked.write_text("")
+for folder in (blocked, settings.exports):
+    schedule = NightlySchedule(store, load_settings({"export_dir": folder}), clock=clock)
+    ahead[0] += timedelta(days=1)
+    assert schedule.ring() is not None
+plan = store.plan_erasure(Subject(ErasureKind.CUSTOMER, None, email="mkrcustq@mkrdomainq.example"))
+assert plan.counts()["orders"] == 1 and plan.counts()["files"] == 2, plan.counts()
+store.erase(plan, None)
+assert Retention(store, settings, clock=lambda: clock() + timedelta(days=99)).ring()
+store.close()
+"""
+
+
+@pytest.fixture
+def ion(tmp_path: Path) -> Ion:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
+    return Ion(tmp_path / "data", PYTHONPATH=str(tmp_path / "site"), ION_READ_TIMEOUT_SECONDS="5")
+
+
+def _order_mail(ion: Ion) -> bytes:
+    person = Address(
+        name="Mkrnameq", address1="mkrstreetq 1", city="mkrcityq", country="JP", email="mkrcustq@mkrdomainq.example"
+    )
+    order = small_order().model_copy(
+        update={
+            "order_number": "mkrnumberq",
+            "customer": Customer(email="mkrcustq@mkrdomainq.example"),
+            "delivery": person,
+            "notes": ("mkrnoteq",),
+            "lines": (LineItem(sku="mkrskuq", name="mkritemq", quantity=1),),
+        }
+    )
+    mail = render_order(
+        order,
+        Settings(data_dir=ion.data_dir),
+        merchant="default",
+        recipients=["mkrtoq@mkrdomainq.example"],
+        read_back=read_message,
+    ).raw
+    return b"X-Mkr: mkrheaderq\r\nReply-To: mkrreplyq@x.example\r\nReceived: from mkrhopq\r\n" + mail
+
+
+def _hostile_mails(order_mail: bytes) -> Iterator[bytes]:
+    yield order_mail
+    yield order_mail.replace(b"Subject: ", b"Subject: mkragainq ", 1)  # the same order by another path
+    yield order_mail.replace(b"mkrcityq", b"mkrothercityq")  # edited: nothing proves it
+    yield b'From: "mkrbrokenq\r\nMessage-ID: <[mkridq>\r\nSubject: =?utf-8?q?mkrsubjectq=0D=0AB?=\r\n\r\nmkrbodyq\r\n'
+    yield b"Content-Type: multipart/mixed; boundary=mkrboundq\r\n\r\n--mkrboundq\r\n" + (
+        b"Content-Type: application/json; charset=mkrcharsetq; name=mkrfileq.json\r\n"
+        b'Content-Disposition: attachment; filename="../mkrfileq"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+        b"bWtyYmFkcQ=mkrbase64q\r\n--mkrboundq--\r\n"
+    )
+    yield b"Content-Type: message/rfc822\r\n\r\n" * 40 + b"Subject: mkrdeepq\r\n\r\nmkrbodyq\r\n"
+    yield b"mkrnoheaderq\r\n\r\n\xff\xfe\x80 mkrbinaryq\r\n"
+
+
+def _talk(port: int, address: str, mails: list[bytes]) -> list[str]:
+    """A session of proper mails and one of everything that is refused; the replies."""
+    replies = []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        stream = connection.makefile("rwb")
+
+        def say(line: bytes) -> str:
+            stream.write(line + b"\r\n")
+            stream.flush()
+            while True:
+                reply = stream.readline().decode()
+                if reply[3:4] != "-":
+                    replies.append(reply.strip())
+                    return reply
+
+        stream.readline()
+        for command in (
+            b"MAIL FROM:<mkrearlyq@x.example>",
+            b"EHLO mkrheloq.example",
+            b"VRFY mkrvrfyq@x.example",
+            b"EXPN mkrexpnq",
+            b"MKRCOMMANDQ mkrargq",
+            b"AUTH PLAIN mkrauthq",
+            b"MAIL FROM:mkrbadq <>",
+            b"MAIL FROM:<mkrsenderq@x.example> SIZE=mkrsizeq",
+            b"MAIL FROM:<mkrsenderq@x.example>",
+            b"RCPT TO:<mkrunknownq@x.example>",
+            b"RCPT TO:<mkrnulq\0@x.example>",
+            b"RCPT TO:<mkr\xe4utf8q@x.example>",
+            b"DATA mkrdataq",
+            b"RSET",
+        ):
+            say(command)
+        for mail in [*mails, b"Subject: mkrbareq\r\n\r\nmkrbarebodyq\n.\nmkrsmuggledq\r\n"]:
+            say(b"MAIL FROM:<mkrsenderq@mkrdomainq.example>")
+            say(f"RCPT TO:<{address}>".encode())
+            say(b"DATA")
+            say(mail.replace(b"\r\n.", b"\r\n..") + b".")
+        say(b"MAIL FROM:<mkrsenderq@mkrdomainq.example>")
+        say(f"RCPT TO:<{address}>".encode())
+        stream.write(b"DATA\r\nSubject: mkrcutq\r\n\r\nmkrcutbodyq")
+        stream.flush()
+    return replies
+
+
+def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path) -> None:
+    mail = _order_mail(ion)
+    address = ion.lines("merchant", "list")[0]["addresses"][0]
+    mails = [one if one.endswith(b"\r\n") else one + b"\r\n" for one in _hostile_mails(mail)]
+    log, out = (tmp_path / "log").open("w+b"), (tmp_path / "out").open("w+b")
+    arguments = ("--log-level", "debug", "serve", "--smtp-port", "0")
+    with subprocess.Popen(ion.command(*arguments), stdout=out, stderr=log, env=ion.environment) as process:
+        try:
+            port = _port(tmp_path / "log")
+            replies = _talk(port, address, mails)
+            until = time.monotonic() + 30
+            while (tmp_path / "log").read_text().count('"event": "message read"') < len(mails):
+                assert time.monotonic() < until, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+    assert sum(reply.startswith("250 2.0.0 kept") for reply in replies) == len(mails)
+    assert sum(reply.startswith("5") for reply in replies) > 6
+    night = subprocess.run(
+        [sys.executable, "-c", NIGHT], capture_output=True, env=ion.environment, timeout=60, check=False
+    )
+    assert night.returncode == 0, night.stderr.decode()
+    (tmp_path / "edited.eml").write_bytes(mails[2])
+    ion.run("--log-level", "debug", "ingest", tmp_path / "edited.eml")
+    for text in ((tmp_path / "log").read_text(), (tmp_path / "out").read_text(), night.stderr.decode(), ion.messages):
+        assert MARKER.findall(text) == []
+        assert address not in text
+    logged = (tmp_path / "log").read_text() + night.stderr.decode()
+    for event in ("message kept", "message refused", "message read", "nightly export failed", "retention done"):
+        assert f'"event": "{event}"' in logged
+    assert re.search("^LIBRARY .* DEBUG", logged, re.MULTILINE)
+    assert "applied" in logged and "review" in logged
+
+
+def _port(log: Path) -> int:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for line in log.read_text().splitlines():
+            if '"event": "serving"' in line:
+                return int(json.loads(line)["smtp_port"])
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
