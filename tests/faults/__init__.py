@@ -9,6 +9,6 @@
     python -m tests.faults.broken_mails [FOLDER...]          broken mails, of the library, of the corpus, and mutated
     python -m tests.faults.fuzz_smtp | fuzz_reading | fuzz_parser --seconds 600
 
-Each prints its figures as JSON and ends with status 1 where one is not what it must be. `test_faults` and `test_fuzzing`
-run them for seconds, and those marked `long` for minutes.
+Each prints its figures as JSON and ends with status 1 where one is not what it must be. `test_faults` and
+`test_fuzzing` run them for seconds, and those marked `long` for minutes.
 """

@@ -62,10 +62,10 @@ def set_up(death: Death) -> None:
     def do_commit(self: DefaultDialect, connection: Any) -> None:
         name = connection.info.pop("writes", None)
         death.visit(f"before the commit of {name}")
-        commit(self, connection)
+        commit(self, connection)  # type: ignore[no-untyped-call]
         death.visit(f"after the commit of {name}")
 
-    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign,assignment]
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
     write = asyncio.StreamWriter.write
 
     def write_and_visit(self: asyncio.StreamWriter, octets: bytes) -> None:

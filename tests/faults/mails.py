@@ -1,4 +1,4 @@
-"""Order mails for the harness: sealed with the key of the installation under test, each one order or one more mail of it."""
+"""Order mails: sealed with the key of the installation under test, each one order or another mail of it."""
 
 import hashlib
 from dataclasses import dataclass

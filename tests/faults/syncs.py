@@ -121,7 +121,8 @@ def traced(folder: Path, *, mails: int, clients: int) -> list[str]:
     serving = installation.serve(before=before).wait_until_serving()
     try:
         senders = [
-            threading.Thread(target=_send, args=(installation.port, address, at * mails, mails)) for at in range(clients)
+            threading.Thread(target=_send, args=(installation.port, address, at * mails, mails))
+            for at in range(clients)
         ]
         for sender in senders:
             sender.start()
