@@ -9,6 +9,7 @@ acknowledged message has to be in the store exactly once and read, and every ord
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,16 +18,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults.clients import read_ledger
 from tests.faults.launcher import POINTS
-from tests.faults.serving import Installation, end_leases, messages, order_numbers, wait_until_read
+from tests.faults.load import MUST_BE_ZERO, Load
+from tests.faults.serving import Installation, end_leases
 
 LONGEST_LIFE_SECONDS = 1.5
 POINT_SECONDS = 20.0
-MUST_BE_ZERO = (
-    "lost", "doubled_messages", "unread", "orders_lost", "orders_doubled", "orders_never_sent", "permanent_refusals",
-    "points_never_reached", "check_problems",
-)  # fmt: skip
 
 
 def kill_and_count(
@@ -45,51 +42,37 @@ def kill_and_count(
     """
     chance = random.Random(seed)
     installation = Installation(folder / "data", database_url)
-    address = installation.address()
-    stop_file = folder / "stop"
-    ledgers = [folder / f"ledger-{number}.jsonl" for number in range(clients)]
-    senders = [_client(installation, address, ledger, stop_file, seed * 100 + at) for at, ledger in enumerate(ledgers)]
     kills: Counter[str] = Counter()
     missed = []
     until = time.monotonic() + seconds
     serving = None
     try:
-        for point in points:
-            launcher = ("-m", "tests.faults.launcher", point, str(chance.randint(1, 4)))
-            serving = installation.serve(launcher=launcher)
-            try:
-                serving.process.wait(POINT_SECONDS)
-                kills[point] += 1
-            except subprocess.TimeoutExpired:
-                missed.append(point)
-            assert serving.process.poll() in (-9, None), serving.log()[-2000:].decode()
-            serving.kill(whole_group=True)
-            end_leases_of_the_dead(installation)
-        while time.monotonic() < until:
-            serving = installation.serve()
-            if chance.random() < 0.9:
-                serving.wait_until_serving()
-                time.sleep(chance.random() * LONGEST_LIFE_SECONDS)
-            else:  # also before it serves
-                time.sleep(chance.random())
-            serving.kill(whole_group=chance.random() < 0.5)
-            kills["random"] += 1
-        serving = installation.serve().wait_until_serving()
-        stop_file.touch()
-        for sender in senders:
-            assert sender.wait(60) == 0, "a client failed"
-        store = installation.open()
-        try:
-            held = 0 if wait_for_leases else end_leases(store)
-            caught_up = wait_until_read(store, 600)
-        finally:
-            store.close()
+        with Load(folder, installation, clients=clients, seed=seed) as load:
+            for point in points:
+                launcher = ("-m", "tests.faults.launcher", point, str(chance.randint(1, 4)))
+                serving = installation.serve(launcher=launcher)
+                try:
+                    assert serving.process.wait(POINT_SECONDS) == -signal.SIGKILL, serving.log()[-2000:].decode()
+                    kills[point] += 1
+                except subprocess.TimeoutExpired:
+                    missed.append(point)
+                serving.kill(whole_group=True)
+                end_leases_of_the_dead(installation)
+            while time.monotonic() < until:
+                serving = installation.serve()
+                if chance.random() < 0.9:
+                    serving.wait_until_serving()
+                    time.sleep(chance.random() * LONGEST_LIFE_SECONDS)
+                else:  # also before it serves
+                    time.sleep(chance.random())
+                serving.kill(whole_group=chance.random() < 0.5)
+                kills["random"] += 1
+            serving = installation.serve().wait_until_serving()
+            load.finish()
+        held = 0 if wait_for_leases else end_leases_of_the_dead(installation)
+        caught_up = installation.wait_until_read(600)
         stopped = serving.stop()
     finally:
-        stop_file.touch()
-        for sender in senders:
-            sender.kill()
-            sender.wait()
         if serving is not None:
             serving.kill(whole_group=True)
     return {
@@ -98,58 +81,16 @@ def kill_and_count(
         "catching_up_seconds": round(caught_up, 1),
         "stopping_seconds": round(stopped, 1),
         "points_never_reached": missed,
-    } | _balance(installation, ledgers)
+    } | load.balance()
 
 
-def end_leases_of_the_dead(installation: Installation) -> None:
+def end_leases_of_the_dead(installation: Installation) -> int:
     """Between two named points: else what the last one claimed would keep the next one from work."""
     store = installation.open()
     try:
-        end_leases(store)
+        return end_leases(store)
     finally:
         store.close()
-
-
-def _client(
-    installation: Installation, address: str, ledger: Path, stop_file: Path, seed: int
-) -> subprocess.Popen[bytes]:
-    named = ["--database-url", installation.database_url] if installation.database_url else []
-    places = [str(installation.data_dir), str(installation.port), address, str(ledger), str(stop_file)]
-    command = [sys.executable, "-m", "tests.faults.clients", *places, "--seed", str(seed), *named]
-    return subprocess.Popen(command, env=installation.ion.environment)
-
-
-def _balance(installation: Installation, ledgers: list[Path]) -> dict[str, Any]:
-    """The ledgers beside the store. Every client went on until its last mail was acknowledged, so the orders sent are
-    the orders acknowledged."""
-    acknowledged = [line for ledger in ledgers for line in read_ledger(ledger)]
-    promised = {(line.sha256, line.recipient) for line in acknowledged}
-    sent_orders = {line.order_number for line in acknowledged}
-    replies: Counter[str] = Counter()
-    for ledger in ledgers:
-        replies.update(json.loads(ledger.with_suffix(".replies").read_text("ascii")))
-    store = installation.open()
-    try:
-        rows, orders = messages(store), order_numbers(store)
-    finally:
-        store.close()
-    kept = Counter((sha256, recipient) for sha256, recipient, _ in rows)
-    read = {(sha256, recipient) for sha256, recipient, state in rows if state == "read"}
-    return {
-        "acknowledged": len(acknowledged),
-        "resends": len(acknowledged) - len(promised),
-        "messages": len(rows),
-        "orders": len(orders),
-        "replies": dict(replies),
-        "lost": len(promised - kept.keys()),
-        "doubled_messages": sum(number - 1 for number in kept.values()),
-        "unread": len(promised - read),
-        "orders_lost": len(sent_orders - set(orders)),
-        "orders_doubled": len(orders) - len(set(orders)),
-        "orders_never_sent": len(set(orders) - sent_orders),
-        "permanent_refusals": sum(number for code, number in replies.items() if code.startswith("5")),
-        "check_problems": installation.problems(),
-    }
 
 
 def main() -> None:
@@ -170,7 +111,7 @@ def main() -> None:
             wait_for_leases=given.wait_for_leases,
         )
     print(json.dumps(figures, indent=2))
-    sys.exit(any(figures[name] for name in MUST_BE_ZERO))
+    sys.exit(any(figures[name] for name in (*MUST_BE_ZERO, "points_never_reached")))
 
 
 if __name__ == "__main__":

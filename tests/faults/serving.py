@@ -74,6 +74,14 @@ class Installation:
             )
         return Serving(process, self, began_at)
 
+    def wait_until_read(self, seconds: float) -> float:
+        """See `wait_until_read`."""
+        store = self.open()
+        try:
+            return wait_until_read(store, seconds)
+        finally:
+            store.close()
+
     def problems(self) -> list[str]:
         """What `ion check` finds wrong."""
         found: list[str] = self.ion.lines("check")[0]["problems"]
