@@ -24,6 +24,7 @@ from ion.store import tables
 from ion.store.engine import Database, insert_new, one_row
 from ion.store.types import MessageState, storable, utc_now
 
+CLOCKS_APART = timedelta(minutes=5)  # more than machines on one database may disagree: a clock was put back
 Door = Literal["smtp", "file", "imap"]
 
 
@@ -197,8 +198,11 @@ def _add(connection: sa.Connection, message: NewMessage, digest: str) -> AddedMe
 def _claimable(limit: int) -> sa.Select[int | None]:
     # A message put back waits behind those that came before that, so one that hangs does not hold up the others twice.
     # What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
+    # Nor must one that was claimed or put back by a clock that was ahead and has been put right since.
     due_at, message_id = col(tables.Message.due_at), col(tables.Message.id)
-    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= utc_now())
+    now = utc_now()
+    ahead = col(tables.Message.state_at) > now + CLOCKS_APART
+    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= now, ahead)
     return sa.select(message_id).where(due_at.is_not(None), due).order_by(due_at, message_id).limit(limit)
 
 

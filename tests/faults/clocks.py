@@ -3,12 +3,13 @@
 The clock is the program's own: libfaketime reads its offset from a file again for every look at the time, and only
 the wall clock is moved, as an administrator or NTP would.
 
-    python -m tests.faults.clocks --jumps 10
+    python -m tests.faults.clocks --rounds 3
 """
 
 import argparse
 import json
 import os
+import signal
 import smtplib
 import sys
 import tempfile
@@ -43,11 +44,9 @@ def library() -> str:
     return found
 
 
-def jump_and_count(folder: Path, *, jumps: Sequence[int] = JUMPS) -> dict[str, Any]:
-    """A mail before and after each jump, and how long it takes from its 250 to its order; the figures."""
+def _under_faketime(folder: Path) -> tuple[Installation, Path]:
+    """An installation whose programs run `offset` seconds (a file's content) from the true time."""
     installation = Installation(folder / "data")
-    address = installation.address()
-    mails = OrderMails(installation.data_dir, "T")
     offset = folder / "offset"
     offset.write_text("+0\n", "ascii")
     installation.ion.environment |= {
@@ -57,6 +56,36 @@ def jump_and_count(folder: Path, *, jumps: Sequence[int] = JUMPS) -> dict[str, A
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_FORCE_MONOTONIC_FIX": "0",
     }
+    return installation, offset
+
+
+def die_ahead_and_count(folder: Path) -> dict[str, Any]:
+    """A program whose clock is 400 days ahead dies with a message claimed; the clock is mended and it starts again."""
+    installation, offset = _under_faketime(folder)
+    address = installation.address()
+    offset.write_text(f"{400 * DAY:+d}\n", "ascii")
+    point = "after the commit of claim"
+    serving = installation.serve(launcher=("-m", "tests.faults.launcher", point, "1")).wait_until_serving()
+    mail = OrderMails(installation.data_dir, "A").new_order()
+    try:
+        _send(installation.port, address, mail.raw)
+        assert serving.process.wait(20) == -signal.SIGKILL, serving.log()[-2000:].decode()
+    finally:
+        serving.kill(whole_group=True)
+    offset.write_text("+0\n", "ascii")
+    serving = installation.serve().wait_until_serving()
+    try:
+        took = installation.wait_until_read(MOST_SECONDS)
+    finally:
+        serving.kill(whole_group=True)
+    return {"read_after_mending_seconds": round(took, 2)}
+
+
+def jump_and_count(folder: Path, *, jumps: Sequence[int] = JUMPS) -> dict[str, Any]:
+    """A mail before and after each jump, and how long it takes from its 250 to its order; the figures."""
+    installation, offset = _under_faketime(folder)
+    address = installation.address()
+    mails = OrderMails(installation.data_dir, "T")
     serving = installation.serve().wait_until_serving()
     store = installation.open()
     sent, slowest = [], 0.0
@@ -109,6 +138,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ion-clocks-") as folder:
         began = time.monotonic()
         figures = jump_and_count(Path(folder), jumps=JUMPS * given.rounds)
+    with tempfile.TemporaryDirectory(prefix="ion-clocks-") as folder:
+        figures |= die_ahead_and_count(Path(folder))
     print(json.dumps(figures | {"seconds": round(time.monotonic() - began, 1)}, indent=2))
     sys.exit(any(figures[name] for name in ("stuck", "orders_doubled", "check_problems")))
 
