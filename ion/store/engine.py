@@ -20,6 +20,8 @@ from ion.errors import IonError, SettingError, StorageFullError, StoreError
 # Below the ten seconds and more that SMTP clients and web clients wait for an answer.
 BUSY_TIMEOUT_SECONDS = 8.0
 CONNECT_TIMEOUT_SECONDS = 10
+# https://sqlite.org/rescode.html: what tells of the file, not of the statement
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 
 
 class Database:
@@ -128,6 +130,12 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
     def _begin(connection: sa.Connection) -> None:
         # IMMEDIATE, because a transaction that begins by reading and then writes loses to, or overwrites, another.
         connection.exec_driver_sql(connection.get_execution_options().get("ion_begin", "BEGIN IMMEDIATE"))
+
+    @sa.event.listens_for(engine, "handle_error")
+    def _failed(context: Any) -> None:
+        # A connection remembers the pages it has read, so damage that has been mended would last as long as it does.
+        if getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            context.is_disconnect = True
 
     return engine
 

@@ -26,6 +26,7 @@ from ion.store import tables
 from ion.store.engine import Database, one_row, translated
 from ion.store.types import MessageState, storable, utc_now
 
+CLOCKS_APART = timedelta(minutes=5)  # more than machines on one database may disagree: a clock was put back
 Door = Literal["smtp", "file", "imap"]
 
 
@@ -167,11 +168,12 @@ class Messages(Database):
         those whose lease ran out. Others cannot take them for `lease_seconds`. `most_bytes`: of their octets together,
         but one message is always taken."""
         with self.reading() as connection:  # so that an idle worker does not ask for the write lock every second
-            if connection.execute(_CLAIMABLE, {"now": utc_now(), "limit": 1}).first() is None:
+            now = utc_now()
+            if connection.execute(_CLAIMABLE, {"now": now, "ahead": now + CLOCKS_APART, "limit": 1}).first() is None:
                 return ()
         with self.writing() as connection:
             now = utc_now()
-            found = connection.execute(_TO_CLAIM, {"now": now, "limit": limit}).all()
+            found = connection.execute(_TO_CLAIM, {"now": now, "ahead": now + CLOCKS_APART, "limit": limit}).all()
             if not found:
                 return ()
             ids: list[int | None] = []
@@ -373,8 +375,10 @@ class _Add:
 def _claimable() -> sa.Select[int | None, int]:
     # A message put back waits behind those that came before that, so one that hangs does not hold up the others twice.
     # What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
+    # Nor must one that was claimed or put back by a clock that was ahead and has been put right since.
     due_at, message_id = col(tables.Message.due_at), col(tables.Message.id)
-    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= sa.bindparam("now"))
+    ahead = col(tables.Message.state_at) > sa.bindparam("ahead")
+    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= sa.bindparam("now"), ahead)
     return (
         sa.select(message_id, col(tables.Message.size_bytes))
         .where(due_at.is_not(None), due)

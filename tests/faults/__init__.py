@@ -1,0 +1,14 @@
+"""The harness that tries to lose, double or block mail. Each module runs alone, for as long as one likes:
+
+    python -m tests.faults.kills --seconds 600 --seed 7      kill -9 at named points and at random
+    python -m tests.faults.syncs                             the order of fdatasync and 250, by strace
+    python -m tests.faults.storage                           disk full, database locked, read-only, corrupt
+    python -m tests.faults.stops                             SIGTERM under load
+    python -m tests.faults.clocks                            the clock put forwards and backwards
+    python -m tests.faults.workers                           two programs on one database
+    python -m tests.faults.broken_mails [FOLDER...]          broken mails, of the library, of the corpus, and mutated
+    python -m tests.faults.fuzz_smtp | fuzz_reading | fuzz_parser --seconds 600
+
+Each prints its figures as JSON and ends with status 1 where one is not what it must be. `test_faults` and
+`test_fuzzing` run them for seconds, and those marked `long` for minutes.
+"""

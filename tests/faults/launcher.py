@@ -1,0 +1,84 @@
+"""`ion` with a death built in: the process kills itself with SIGKILL the n-th time it comes to a named point.
+
+    python -m tests.faults.launcher "before the commit of message" 3 serve
+
+The points are told from what every version of the program has to do, not from how its functions are named: which
+table a transaction writes, and which answer is written to a client.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
+
+# A statement's beginning, and what the transaction that holds it is then called.
+WRITES = (("INSERT INTO message ", "message"), ("UPDATE message SET ", "claim"), ("INSERT INTO notification ", "order"))
+POINTS = (
+    "before the commit of message",
+    "after the commit of message",
+    "after the answer 250",
+    "before the commit of claim",
+    "after the commit of claim",
+    "before the commit of order",
+    "after the commit of order",
+)
+
+
+class Death:
+    """Comes at the `count`-th visit of `point`."""
+
+    def __init__(self, point: str, count: int) -> None:
+        assert point in POINTS, f"no point {point!r}; there are {POINTS}"
+        self._point = point
+        self._left = count
+
+    def visit(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if self._left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_up(death: Death) -> None:
+    """Watch every engine and every answer of this process."""
+
+    @sa.event.listens_for(sa.Engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.info.pop("writes", None)
+
+    @sa.event.listens_for(sa.Engine, "after_cursor_execute")
+    def _executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+        for beginning, name in WRITES:
+            # A message is claimed, and then moved on with its notifications: the last word counts.
+            if statement.startswith(beginning) and not (name == "claim" and connection.info.get("writes") == "order"):
+                connection.info["writes"] = name
+
+    commit = DefaultDialect.do_commit
+
+    def do_commit(self: DefaultDialect, connection: Any) -> None:
+        name = connection.info.pop("writes", None)
+        death.visit(f"before the commit of {name}")
+        commit(self, connection)  # type: ignore[no-untyped-call]
+        death.visit(f"after the commit of {name}")
+
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+    write = asyncio.StreamWriter.write
+
+    def write_and_visit(self: asyncio.StreamWriter, octets: bytes) -> None:
+        write(self, octets)
+        if bytes(octets).startswith(b"250 2.0.0"):
+            death.visit("after the answer 250")
+
+    asyncio.StreamWriter.write = write_and_visit  # type: ignore[method-assign,assignment]
+
+
+if __name__ == "__main__":
+    set_up(Death(sys.argv[1], int(sys.argv[2])))
+    from ion.cli import main
+
+    sys.argv = ["ion", *sys.argv[3:]]
+    main()
