@@ -14,7 +14,7 @@ LEVELS = [
     {"seal", "payloads", "store"},
     {"notify", "reading", "inbox", "export"},
     {"reader"},
-    {"worker", "schedule", "web"},
+    {"worker", "reparse", "schedule", "web"},
     {"serve"},
     {"logs"},
     {"demo", "console"},

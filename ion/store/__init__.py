@@ -10,6 +10,7 @@ serves SQLite and PostgreSQL.
     merchants           merchants and their secret addresses
     messages            raw mail, and who is reading it
     judgements          what was judged of it, applied to orders
+    rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
     jobs                what ran for which date
@@ -24,6 +25,7 @@ from ion.store.merchants import Merchant, Merchants
 from ion.store.messages import AddedMessage, ClaimedMessage, ClaimLostError, Door, KeptMessage, Messages, NewMessage
 from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
+from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState
@@ -40,9 +42,11 @@ __all__ = [
     "Judgement",
     "KeptMessage",
     "Merchant",
+    "MessageChange",
     "MessageState",
     "NewMail",
     "NewMessage",
+    "NotificationChange",
     "NotificationState",
     "OrderState",
     "OutgoingMail",
@@ -57,7 +61,7 @@ __all__ = [
 ]
 
 
-class Store(Merchants, Messages, Judgements, Orders, Outgoings, Jobs, Checks):
+class Store(Merchants, Messages, Judgements, Rereadings, Orders, Outgoings, Jobs, Checks):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 
 

@@ -191,13 +191,22 @@ def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[Sto
     found = [one for one in message.judged if one.grade != "none"]
     end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
     return tuple(
-        _store(connection, message.id, message.merchant, position, one) for position, one in enumerate(found, start=1)
+        store_notification(connection, message.id, message.merchant, position, one)
+        for position, one in enumerate(found, start=1)
     )
 
 
-def _store(
-    connection: sa.Connection, message_id: int, merchant: str, position: int, judged: Judgement
+def store_notification(
+    connection: sa.Connection,
+    message_id: int,
+    merchant: str,
+    position: int,
+    judged: Judgement,
+    *,
+    instead_of: int | None = None,
 ) -> StoredNotification:
+    """Store one notification and apply it: as a new row, or in the place of the row `instead_of`, which changed no
+    order. The caller holds the merchant's lock."""
     now = utc_now()
     header, order = judged.notification, judged.order
     content = None if order is None else Content.of(order)
@@ -229,7 +238,11 @@ def _store(
         "order_id": outcome.order_id,
         "judged_at": now,
     }
-    notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
+    notification_id = instead_of
+    if instead_of is None:
+        notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
+    else:
+        connection.execute(sa.update(tables.Notification).where(col(tables.Notification.id) == instead_of).values(row))
     assert notification_id is not None
     if is_new_revision:
         assert content is not None
