@@ -20,7 +20,6 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.errors import StoreError
-from ion.seal import normal_seal
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.judgements import Judgement, store_notification
@@ -122,7 +121,7 @@ def _paired(
                 found[row["id"]] = match
                 left.remove(match)
 
-    pair(lambda row, one: row["seal"] and one.seal and normal_seal(row["seal"]) == normal_seal(one.seal))
+    pair(lambda row, one: row["seal"] and row["seal"] == storable(one.seal))
     pair(lambda row, one: row["order_number"] and row["order_number"] == _number(one))
     pair(lambda row, one: row["state"] in _UNDECIDED and None in (row["order_number"], _number(one)))
     return [(row, found.get(row["id"])) for row in before], left
