@@ -393,6 +393,71 @@ def export(
     typer.echo(f"{summary.orders} orders, {summary.rows} rows" + (f" in {output}" if output else ""), err=True)
 
 
+@app.command(epilog="Example: ion reparse --state quarantined --state review --apply")
+def reparse(
+    context: typer.Context,
+    message: Annotated[
+        list[int] | None, typer.Option("--message", metavar="ID", help="Only this message; may be repeated.")
+    ] = None,
+    merchant: Annotated[str | None, typer.Option("--merchant", "-m", help="Only this merchant's messages.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only messages received since then (in the set time zone).")
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="Only messages in this state or with a notification in it; may be repeated."),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Store what changes; without it, it is only shown.")] = False,
+) -> None:
+    """Read kept mail again with today's reader and keys, and print what that changes, one JSON line per message."""
+    from ion.reparse import Chosen, NotReread
+    from ion.reparse import reparse as read_again
+    from ion.seal import KeyRing
+    from ion.store import MessageState, NotificationState
+
+    settings = settings_of(context)
+    known = [*MessageState, *NotificationState]
+    for one in state or []:
+        if one not in known:
+            raise typer.BadParameter(f"there is no state {one}; there are {', '.join(dict.fromkeys(known))}")
+    read = changed = 0
+    failed = False
+    with opened_store(settings) as store:
+        if merchant is not None:
+            store.merchant(merchant)
+        chosen = Chosen(
+            tuple(message or ()),
+            merchant,
+            since.replace(tzinfo=settings.zone).astimezone(UTC) if since else None,
+            tuple(state or ()),
+        )
+        timeout = settings.read_timeout_seconds
+        for found in read_again(
+            store, KeyRing(settings.keys_dir).keys_for, chosen, apply=apply, timeout_seconds=timeout
+        ):
+            if isinstance(found, NotReread):
+                failed = True
+                print_json({"message": found.message_id, "error": str(found.error)})
+                continue
+            read, changed = read + 1, changed + found.changed
+            different = [asdict(one) for one in found.notifications if one.change != "same"]
+            if found.changed or different:
+                print_json(
+                    {
+                        "message": found.message_id,
+                        "merchant": found.merchant,
+                        "state": found.state,
+                        "state_after": found.state_after,
+                        "changed": found.changed,
+                        "applied": found.applied,
+                        "notifications": different,
+                    }
+                )
+    done = "changed" if apply else "would change (--apply stores it)"
+    typer.echo(f"{read} messages read again, {changed} {done}", err=True)
+    end(failed)
+
+
 @app.command(epilog="Example: ion check")
 def check(context: typer.Context) -> None:
     """Check that nothing was lost: messages by state, and whether everything adds up."""

@@ -162,7 +162,7 @@ class Reader:
     def _cause_of_death(self) -> str:
         assert self._process is not None
         self._process.join(1.0)
-        if self._process.exitcode == -signal.SIGALRM:
+        if self._process.exitcode in (None, -signal.SIGALRM):  # None: it is there and does not listen
             return f"reading took longer than {self._timeout_seconds:g} seconds"
         if self._process.exitcode == -signal.SIGXCPU:
             return f"reading took more than {self._cpu_seconds} seconds of processor time"

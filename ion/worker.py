@@ -70,10 +70,12 @@ class Worker:
         self._needed = timedelta(seconds=timeout_seconds + STORE_SECONDS)
         self._lease_seconds = 2 * timeout_seconds + STORE_SECONDS
         self._readers = [Reader(timeout_seconds, read) for _ in range(readers)]
-        self._wake = [threading.Event() for _ in range(readers)]
+        self._bell = threading.Condition()
+        self._news = False
         self._claiming = threading.Lock()
         self._waiting: deque[ClaimedMessage] = deque()
         self._suspects: deque[ClaimedMessage] = deque()  # each came to no end once
+        self._keys: dict[str, Sequence[Key]] = {}  # of the merchants whose messages were claimed together
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set (then `notify`, so that it is seen at once). Looks for work when notified and every
@@ -114,8 +116,9 @@ class Worker:
 
     def notify(self) -> None:
         """Look for work now. May be called from any thread."""
-        for event in self._wake:
-            event.set()
+        with self._bell:
+            self._news = True
+            self._bell.notify_all()
 
     def close(self) -> None:
         """End the child processes. The worker may be used again and then starts new ones."""
@@ -123,22 +126,23 @@ class Worker:
             reader.close()
 
     def _loop(self, number: int, outcomes: queue.Queue[_Outcome | None], stop: threading.Event) -> None:
-        reader, wake = self._readers[number], self._wake[number]
+        reader = self._readers[number]
         try:
             reader.start(stop)  # before the first message
         except ReaderUnavailableError as error:
             log.warning("no reader yet", cause=str(error))
         try:
             while not stop.is_set():
-                wake.clear()
                 try:
                     while not stop.is_set() and (message := self._next(number)):
                         outcomes.put(self._read(message, reader, stop))
                 except Exception as error:  # whatever it is, mail goes on arriving
                     cause = str(error) if isinstance(error, IonError) else type(error).__name__
                     log.error("no work can be claimed", cause=cause)  # noqa: TRY400  # no traceback: values
-                if not stop.is_set():
-                    wake.wait(POLL_SECONDS)
+                with self._bell:
+                    # Of all that the bell wakes one looks for work; it rings again where there is some for others.
+                    self._bell.wait_for(lambda: self._news or stop.is_set(), POLL_SECONDS)
+                    self._news = False
         finally:
             reader.close()
 
@@ -159,12 +163,14 @@ class Worker:
         with self._claiming:
             message = self._taken(number)
             if message is None and claim:
-                readers = len(self._readers)
-                for one in self._store.claim_messages(
-                    CLAIMED_AT_ONCE * readers, self._lease_seconds, most_bytes=CLAIMED_BYTES
-                ):
+                most = CLAIMED_AT_ONCE * len(self._readers)
+                claimed = self._store.claim_messages(most, self._lease_seconds, most_bytes=CLAIMED_BYTES)
+                self._keys.clear()
+                for one in claimed:
                     (self._suspects if one.failures else self._waiting).append(one)
                 message = self._taken(number)
+                if len(claimed) > 1:
+                    self.notify()
             return message
 
     def _taken(self, number: int) -> ClaimedMessage | None:
@@ -184,7 +190,7 @@ class Worker:
         evidence: tuple[Evidence | None, ...] = ()
         try:
             read = reader.read_alone if message.failures else reader.read
-            keys = self._keys_for(message.merchant)
+            keys = self._keys_of(message.merchant)
             judged = read(message.raw, keys, stop)
             evidence = self._evidence(message, judged, keys, reader, stop)
         except IonError as error:
@@ -210,6 +216,12 @@ class Worker:
                 return ()
 
         return self._authenticator.gather(message, judged, read_alone) if self._authenticator else ()
+
+    def _keys_of(self, merchant: str) -> Sequence[Key]:
+        keys = self._keys.get(merchant)
+        if keys is None:
+            keys = self._keys[merchant] = self._keys_for(merchant)
+        return keys
 
     def _end(self, group: Sequence[_Outcome], stop: threading.Event) -> None:
         """End the claims of a group. Where even that cannot be stored, the leases end by themselves."""
@@ -256,7 +268,7 @@ class Worker:
         else:
             log.warning("message failed, tried once more", message=message.id, cause=cause)
             self._store.retry_message(message.id, message.claim_token, cause, 0, failed=True)
-            self._wake[0].set()
+            self.notify()
 
     def _put_back(self, message: ClaimedMessage, cause: str, stop: threading.Event) -> None:
         if stop.is_set():

@@ -15,7 +15,7 @@ LEVELS = [
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
-    {"worker", "schedule", "retention", "web"},
+    {"worker", "reparse", "schedule", "retention", "web"},
     {"serve"},
     {"logs"},
     {"demo", "console"},

@@ -1,6 +1,7 @@
 """The worker: what is received is read in a child and stored; nothing that a message does stops the others."""
 
 import os
+import signal
 import smtplib
 import subprocess
 import sys
@@ -14,16 +15,17 @@ from typing import Any
 import pytest
 import structlog
 
+from ion.config import Settings
 from ion.errors import SettingError, StoreError
 from ion.inbox import Listener
-from ion.reader import CHILD_MESSAGES, Reader
+from ion.reader import CHILD_MESSAGES, Reader, ReadFailedError
 from ion.reading import read_message
 from ion.seal import Key
-from ion.store import Store, open_store
+from ion.store import ClaimLostError, ReadMessage, Store, open_store
 from ion.worker import Worker
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.readers import read_oddly
-from tests.stores import an_address, received, table_of
+from tests.stores import an_address, judged, received, table_of
 
 NEVER = threading.Event()
 
@@ -144,6 +146,7 @@ def test_the_child_has_no_database(odd: Worker, store: Store) -> None:
         (b"hang", "reading took longer than 1.5 seconds"),
         (b"die", "the reading process died"),
         (b"raise", "reading raised ValueError"),
+        (b"evil", "no answer can be read"),
         (b"memory", "reading raised MemoryError"),
         (b"nonsense", "storing raised AttributeError"),
     ],
@@ -163,6 +166,131 @@ def test_a_message_that_fails_twice_is_quarantined_and_the_others_go_on(
     assert order_of_events[2:] == [(bad, "message quarantined")]  # the second try comes after the other message
     assert "secret" not in str(logs)
     assert store.check()["problems"] == []
+
+
+def test_a_message_that_burns_processor_time_is_ended_by_that_deadline_too(store: Store) -> None:
+    """Where the wall clock would leave it longer."""
+    reader = Reader(30, read_oddly)
+    reader._cpu_seconds = 1
+    with pytest.raises(ReadFailedError, match="more than 1 seconds of processor time"):
+        reader.read(b"burn", [], NEVER)
+    assert reader.read(b"Subject: x\r\n\r\n", [], NEVER) == ()
+    reader.close()
+
+
+def test_the_processor_time_of_the_messages_before_does_not_count() -> None:
+    reader = Reader(30, read_oddly)
+    reader._cpu_seconds = 1
+    for _ in range(6):
+        assert reader.read(b"busy", [], NEVER) == ()  # 0.4 seconds each
+    reader.close()
+
+
+def test_a_child_that_answers_with_code_runs_none_of_it() -> None:
+    Path("/tmp/ion-evil-was-here").unlink(missing_ok=True)
+    reader = Reader(30, read_oddly)
+    with pytest.raises(ReadFailedError, match="no answer can be read"):
+        reader.read(b"evil", [], NEVER)
+    reader.close()
+    assert not Path("/tmp/ion-evil-was-here").exists()
+
+
+def test_a_halted_child_is_given_up() -> None:
+    """One that gets no signal of its own: the parent's clock ends it."""
+    reader = Reader(1, read_oddly)
+    reader.start(NEVER)
+    assert reader._process is not None and reader._process.pid is not None
+    os.kill(reader._process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(ReadFailedError, match="took longer"):
+        reader.read(b"x" * 4_000_000, [], NEVER)  # more than a pipe holds
+    assert time.monotonic() - began < 6
+    assert reader.read(b"Subject: x\r\n\r\n", [], NEVER) == ()
+    reader.close()
+
+
+def test_the_child_has_none_of_the_settings(odd: Worker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ION_RELAY_PASSWORD", "secret")
+    received(store, b"environment")
+    odd.run_once()
+    assert table_of(store, "SELECT last_error FROM message") == [("reading raised environment",)]
+
+
+def test_the_second_run_of_a_message_is_alone_in_a_new_child(odd: Worker, store: Store, tmp_path: Path) -> None:
+    named = b" " + os.fsencode(tmp_path / "pids")
+    for raw in (b"pid" + named, b"pid" + named + b" 2", b"pid-die" + named, b"pid" + named + b" 3"):
+        received(store, raw)
+    odd.run_once()
+    pids = (tmp_path / "pids").read_text().split()
+    assert [pids.index(pid) for pid in pids] == [0, 0, 0, 3, 4]  # three in one child, one after it died, then alone
+    assert store.counts()["quarantined"] == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("readers", [1, 2])
+def test_what_waits_behind_a_message_that_hangs_is_read_within_ten_seconds(readers: int, store: Store) -> None:
+    timeout = Settings(data_dir=Path("/nowhere")).read_timeout_seconds
+    worker = Worker(store, keys_for, timeout_seconds=timeout, readers=readers, read=read_oddly)
+    end = running(worker)
+    try:
+        time.sleep(1)
+        for round_number in range(2):  # the first run, and while the second one is under way
+            received(store, b"hang" if not round_number else b"burn")
+            time.sleep(0.2)
+            received(store, rendered(small_order().model_copy(update={"order_number": str(round_number)})).raw)
+            worker.notify()
+            assert until(partial(has_orders, store, round_number + 1), 30) < 10
+        until(lambda: store.counts()["quarantined"] == 2, 60)
+    finally:
+        end()
+    assert store.check()["problems"] == []
+
+
+def test_one_message_that_cannot_be_stored_fails_alone(store: Store) -> None:
+    """In one group with others, on its own savepoint."""
+    ids = [received(store, f"Subject: {number}\r\n\r\n".encode()) for number in range(3)]
+    claims = store.claim_messages(3, 60)
+    orders = [small_order().model_copy(update={"order_number": str(number)}) for number in range(3)]
+    judgements = [judged(order) for order in orders]
+    tokens = [one.claim_token for one in claims]
+    group = [
+        ReadMessage(ids[0], "default", tokens[0], [judgements[0]]),
+        ReadMessage(ids[1], "default", tokens[1], [judgements[1], judged(orders[1], "no such grade")]),
+        ReadMessage(ids[2], "default", "another token", [judgements[2]]),
+    ]
+    stored, refused, lost = store.store_judgements(group)
+    assert not isinstance(stored, Exception) and [one.state for one in stored] == ["applied"]
+    assert isinstance(refused, StoreError) and not isinstance(refused, ClaimLostError)
+    assert isinstance(lost, ClaimLostError)
+    assert [one.order for one in store.orders_for_export()] == [orders[0]]
+    assert (store.counts()["read"], store.counts()["claimed"]) == (1, 2)
+    assert store.check()["problems"] == []
+
+
+def test_a_lease_that_ran_out_is_claimed_again_and_the_first_claim_is_worth_nothing(store: Store) -> None:
+    received(store, rendered(small_order()).raw)
+    (first,) = store.claim_messages(1, 0.01)
+    time.sleep(0.05)
+    worker = Worker(store, keys_for)
+    assert worker.run_once() == 1
+    worker.close()
+    with pytest.raises(ClaimLostError):
+        store.store_judgement(first.id, first.claim_token, [judged(small_order())])
+    assert len(list(store.orders_for_export())) == 1
+
+
+def test_two_workers_on_one_store_read_each_message_once(store: Store) -> None:
+    for number in range(40):
+        received(store, rendered(small_order().model_copy(update={"order_number": str(number)})).raw)
+    workers = [Worker(store, keys_for, readers=2) for _ in range(2)]
+    ends = [running(worker) for worker in workers]
+    try:
+        until(partial(has_orders, store, 40), 60)
+    finally:
+        for end in ends:
+            end()
+    assert table_of(store, "SELECT DISTINCT attempts, state FROM message") == [(1, "read")]
+    assert table_of(store, "SELECT DISTINCT state FROM notification") == [("applied",)]
 
 
 def test_a_message_that_fails_once_is_read(odd: Worker, store: Store, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from ion.reading.rtf import read_rtf
 
 MAX_PARTS = 500
 MAX_DEPTH = 50
+MAX_HEADERS = 500
 MAX_HEADER_LENGTH = 16_384
 MAX_DECODED_BYTES = 25_000_000
 
@@ -131,10 +132,41 @@ def _message_bodies(raw: bytes, place: str, depth: int, budget: _Budget) -> Iter
             return
         yield from _item_bodies(item, place or "1", depth, budget)
         return
+    _refuse_countless(raw)
     message = _asked(lambda: email.message_from_bytes(_without_junk(raw), _Message, policy=email.policy.compat32))
     if message is None:
         raise Unparsable("its headers cannot be taken apart")
     yield from _part_bodies(message, place or "1", depth, budget)
+
+
+_BOUNDARY = re.compile(rb"""boundary[ \t\r\n]*=[ \t\r\n]*"?([^";\r\n]+)""", re.IGNORECASE)
+_DASHES = re.compile(rb"(?:\A|[\r\n])--([^\r\n]*)")
+
+
+def _refuse_countless(raw: bytes) -> None:
+    """Raises TooBig for more parts, levels or headers than are allowed, before the library spends time on them.
+
+    It takes seconds for a hundred thousand parts, and recurses where they nest. What hides its boundaries from this (in
+    an encoded parameter) is counted when it has been parsed, as everything is.
+    """
+    if len(raw) > MAX_DECODED_BYTES * 2:  # base64 and its line ends make four octets of three
+        raise TooBig(f"more than {MAX_DECODED_BYTES} octets")
+    boundaries: set[bytes] = set()
+    for found in _BOUNDARY.finditer(raw):
+        boundaries.add(found[1].rstrip())
+        if len(boundaries) > MAX_PARTS:
+            raise TooBig(f"more than {MAX_PARTS} parts")
+    if boundaries:
+        # A part begins with a boundary and a multipart ends with one.
+        left = MAX_PARTS + len(boundaries)
+        for found in _DASHES.finditer(raw):
+            line = found[1].rstrip()
+            left -= line in boundaries or line.removesuffix(b"--") in boundaries
+            if left < 0:
+                raise TooBig(f"more than {MAX_PARTS} parts")
+    header = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
+    if header.count(b"\n") > MAX_HEADERS and len(re.findall(rb"^[!-9;-~]+[ \t]*:", header, re.MULTILINE)) > MAX_HEADERS:
+        raise TooBig(f"more than {MAX_HEADERS} headers")
 
 
 def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _Budget) -> Iterator[Body]:

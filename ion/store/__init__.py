@@ -14,6 +14,7 @@ serves SQLite and PostgreSQL.
     judgements          what was judged of it, applied to orders
     trust               whose word counts without a seal, for each merchant
     decisions           what waits for a person, and what the person decides
+    rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out; currencies: minor units
     outgoing            mail on its way to the relay
     jobs                what ran for which date
@@ -44,6 +45,7 @@ from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
+from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
@@ -78,10 +80,12 @@ __all__ = [
     "Judgement",
     "KeptMessage",
     "Merchant",
+    "MessageChange",
     "MessageState",
     "NewMail",
     "NewMessage",
     "NoSuchAddressError",
+    "NotificationChange",
     "NotificationState",
     "OrderState",
     "OutgoingMail",
@@ -110,6 +114,7 @@ class Store(
     Messages,
     ImapFolders,
     Judgements,
+    Rereadings,
     Confirmations,
     Trust,
     Decisions,

@@ -208,19 +208,23 @@ def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[Sto
     end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
     keep_confirmation(connection, message.id, message.judged)
     return tuple(
-        _store(connection, message.id, message.merchant, position, one, about)
+        store_notification(connection, message.id, message.merchant, position, one, about)
         for position, (one, about) in enumerate(found, start=1)
     )
 
 
-def _store(
+def store_notification(
     connection: sa.Connection,
     message_id: int,
     merchant: str,
     position: int,
     judged: Judgement,
-    evidence: Evidence | None,
+    evidence: Evidence | None = None,
+    *,
+    instead_of: int | None = None,
 ) -> StoredNotification:
+    """Store one notification and apply it: as a new row, or in the place of the row `instead_of`, which changed no
+    order. The caller holds the merchant's lock."""
     now = utc_now()
     header, order = judged.notification, judged.order
     content = None if order is None else Content.of(order)
@@ -253,7 +257,11 @@ def _store(
         "judged_at": now,
         "evidence_json": _evidence_json(judged, evidence),
     }
-    notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
+    notification_id = instead_of
+    if instead_of is None:
+        notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
+    else:
+        connection.execute(sa.update(tables.Notification).where(col(tables.Notification.id) == instead_of).values(row))
     assert notification_id is not None
     if is_new_revision:
         assert content is not None

@@ -1,0 +1,80 @@
+"""Reparse: kept mail is read again with today's reader and keys, and what that changes is told, and stored if wished.
+
+Each message is read in the same killable child as the first time, and compared and stored in a transaction of its own.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ion.errors import IonError
+from ion.reader import Reader
+from ion.seal import Key
+from ion.store import MessageChange, Store
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which messages to read again: all, or those that meet every condition given. `since`: received at or after that
+    instant; `states`: of the message or of one of its notifications."""
+
+    ids: tuple[int, ...] = ()
+    merchant: str | None = None
+    since: datetime | None = None
+    states: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class NotReread:
+    """A message that could not be read or stored again, and why; nothing of it was changed."""
+
+    message_id: int
+    error: IonError
+
+
+def reparse(
+    store: Store,
+    keys_for: Callable[[str], Sequence[Key]],
+    chosen: Chosen,
+    *,
+    apply: bool,
+    timeout_seconds: float,
+) -> Iterator[MessageChange | NotReread]:
+    """Read each chosen message again, by id; what that changes, stored with `apply`. Messages named by id that cannot
+    be read again are told first. Raises StoreError where the database refuses to tell which there are."""
+    stop, reader = threading.Event(), Reader(timeout_seconds)
+    try:
+        yield from _missing(store, chosen)
+        after_id = 0
+        while kept := store.read_again(
+            ids=chosen.ids,
+            merchant=chosen.merchant,
+            since=chosen.since,
+            states=chosen.states,
+            after_id=after_id,
+            limit=1,  # each may be as large as mail gets
+        ):
+            (message,) = kept
+            after_id = message.id
+            try:
+                judged = reader.read(message.raw, keys_for(message.merchant), stop)
+                yield store.store_rereading(message, judged, apply=apply)
+            except IonError as error:
+                yield NotReread(message.id, error)
+    finally:
+        reader.close()
+
+
+def _missing(store: Store, chosen: Chosen) -> Iterator[NotReread]:
+    for message_id in chosen.ids:
+        state = store.message_state(message_id)
+        why = {
+            None: "there is no such message",
+            "purged": "its octets are no longer kept",
+            "received": "it is not read yet; the worker will",
+            "claimed": "it is being read now",
+            "retry": "it is not read yet; the worker will",
+        }.get(state)
+        if why:
+            yield NotReread(message_id, IonError(f"message {message_id}: {why}"))

@@ -1,0 +1,246 @@
+"""What another reading of a kept message would change, and changing it: one transaction for each message.
+
+    held or for review                    -> stored anew as it is judged now, and applied where it is proved now
+    held or for review, not found any more -> taken away
+    found now, not before                 -> stored as a new one
+    applied by its seal, and proved now    -> what was read of it is put right; where the order differs, so is the order
+    superseded or a duplicate              -> likewise; its order is not touched
+    anything else                         -> kept: what a person decided, and what can no longer be proved here
+
+So a person's decision is never overwritten, and an order once proved is never taken away. Where today's reader and keys
+say what is stored already, nothing is changed.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from ion.errors import StoreError
+from ion.store import tables
+from ion.store.engine import Database
+from ion.store.judgements import Judgement, store_notification
+from ion.store.merchants import lock_merchant
+from ion.store.messages import KeptMessage
+from ion.store.orders import Content, update_order
+from ion.store.types import MessageState, NotificationState, storable, utc_now
+
+Change = Literal["same", "changed", "new", "gone", "kept"]
+
+_UNDECIDED = (NotificationState.HELD.value, NotificationState.REVIEW.value)
+_PROVED = (NotificationState.APPLIED.value, NotificationState.SUPERSEDED.value, NotificationState.DUPLICATE.value)
+# When it was judged is no part of what was judged; which row an order has or would have says nothing to anybody.
+_NOT_COMPARED = ("id", "judged_at", "order_json", "order_id")
+
+
+@dataclass(frozen=True)
+class NotificationChange:
+    """One notification before and after. `before`, `after`: columns that differ, None where it was or will not be
+    there; where it is `kept`, `after` is what the reader says now. `order`: the order's fields that differ, by their
+    path, each with the value before and after, None where it has none."""
+
+    position: int
+    change: Change
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    order: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class MessageChange:
+    """What another reading of one message changes. `state`, `state_after`: of the message; `applied`: it is stored."""
+
+    message_id: int
+    merchant: str
+    state: str
+    state_after: str
+    changed: bool
+    applied: bool
+    notifications: tuple[NotificationChange, ...]
+
+
+class Rereadings(Database):
+    """Each method is one transaction of its own and raises StoreError where the database refuses."""
+
+    def store_rereading(self, message: KeptMessage, judged: Sequence[Judgement], *, apply: bool) -> MessageChange:
+        """What `judged`, another reading of a message, changes; stored only with `apply`, else undone again.
+
+        Raises StoreError where the message has come to another state since it was taken.
+        """
+        with self.writing() as connection:
+            lock_merchant(connection, message.merchant)
+            _unmoved(connection, message)
+            trial = connection.begin_nested()
+            found = [one for one in judged if one.grade != "none"]
+            changes = tuple(_changes(connection, message, found))
+            after = _settle(connection, message)
+            changed = after != message.state or any(one.change not in ("same", "kept") for one in changes)
+            if apply and changed:
+                trial.commit()
+            else:
+                trial.rollback()
+        return MessageChange(message.id, message.merchant, message.state, after, changed, apply and changed, changes)
+
+
+def _unmoved(connection: sa.Connection, message: KeptMessage) -> None:
+    row = connection.execute(
+        sa.select(col(tables.Message.state), col(tables.Message.state_at))
+        .where(col(tables.Message.id) == message.id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or (row.state, row.state_at) != (message.state, message.state_at):
+        raise StoreError(f"message {message.id} has changed since it was read again; read it once more")
+
+
+def _changes(connection: sa.Connection, message: KeptMessage, judged: Sequence[Judgement]) -> list[NotificationChange]:
+    before = _rows(connection, message.id)
+    pairs, new = _paired(before, judged)
+    changes = [_changed(connection, message, row, now) for row, now in pairs]
+    free = max((row["position"] for row in before), default=0) + 1
+    for position, one in enumerate(new, start=free):
+        stored = store_notification(connection, message.id, message.merchant, position, one)
+        changes.append(_told("new", None, _row(connection, stored.id)))
+    return sorted(changes, key=lambda change: change.position)
+
+
+def _paired(
+    before: Sequence[dict[str, Any]], judged: Sequence[Judgement]
+) -> tuple[list[tuple[dict[str, Any], Judgement | None]], list[Judgement]]:
+    """Each stored notification with what is found of it now: by the seal, else by the order number, else by its place
+    among the rest; and what is found now and was not before."""
+    left = list(judged)
+    found: dict[int, Judgement] = {}
+
+    def pair(same: Any) -> None:
+        for row in before:
+            match = next((one for one in left if same(row, one)), None) if row["id"] not in found else None
+            if match is not None:
+                found[row["id"]] = match
+                left.remove(match)
+
+    pair(lambda row, one: row["seal"] and row["seal"] == storable(one.seal))
+    pair(lambda row, one: row["order_number"] and row["order_number"] == _number(one))
+    pair(lambda row, one: row["state"] in _UNDECIDED and None in (row["order_number"], _number(one)))
+    return [(row, found.get(row["id"])) for row in before], left
+
+
+def _number(judged: Judgement) -> str | None:
+    named = judged.order or judged.notification
+    return named.order_number if named else None
+
+
+def _changed(
+    connection: sa.Connection, message: KeptMessage, row: dict[str, Any], judged: Judgement | None
+) -> NotificationChange:
+    if row["state"] in _UNDECIDED:
+        if judged is None:
+            connection.execute(sa.delete(tables.Notification).where(col(tables.Notification.id) == row["id"]))
+            return _told("gone", row, None)
+        store_notification(connection, message.id, message.merchant, row["position"], judged, instead_of=row["id"])
+        return _told("changed", row, _row(connection, row["id"]))
+    if judged and row["state"] in _PROVED and row["grade"] == judged.grade == "sealed" and judged.order:
+        _put_right(connection, row, judged)
+        return _told("changed", row, _row(connection, row["id"]))
+    now = None if judged is None else row | _as_read(judged)
+    return _told("kept", row, now)
+
+
+def _put_right(connection: sa.Connection, row: dict[str, Any], judged: Judgement) -> None:
+    """A proved notification that is proved again: what was read of it, and the order where it brought that revision."""
+    values = _as_read(judged)
+    assert judged.order is not None
+    content = Content.of(judged.order)
+    connection.execute(sa.update(tables.Notification).where(col(tables.Notification.id) == row["id"]).values(values))
+    if values["order_json"] == row["order_json"] or row["state"] != NotificationState.APPLIED:
+        return
+    revision, now = row["revision"] or 1, utc_now()
+    connection.execute(
+        sa.update(tables.OrderRevision)
+        .where(col(tables.OrderRevision.notification_id) == row["id"])
+        .values(content_json=content.json, content_sha256=content.sha256)
+    )
+    newest = connection.execute(
+        sa.select(col(tables.OrderRow.revision)).where(col(tables.OrderRow.id) == row["order_id"])
+    ).scalar_one()
+    if newest == revision:
+        update_order(connection, row["order_id"], content, revision, now)
+
+
+def _as_read(judged: Judgement) -> dict[str, Any]:
+    """The columns that say what was read, whatever became of it."""
+    problems = [{"code": one.code, "field": one.field, "message": one.message} for one in judged.problems]
+    return {
+        "grade": judged.grade,
+        "seal": storable(judged.seal),
+        "language": judged.language,
+        "carrier": judged.carrier,
+        "order_json": Content.of(judged.order).json if judged.order else None,
+        "problems_json": json.dumps(problems),
+    }
+
+
+def _settle(connection: sa.Connection, message: KeptMessage) -> str:
+    """Move the message to what its notifications say now; the state it has then."""
+    state = MessageState.READ if _rows(connection, message.id) else MessageState.IGNORED
+    if state != message.state:
+        connection.execute(
+            sa.update(tables.Message)
+            .where(col(tables.Message.id) == message.id)
+            .values(state=state.value, state_at=utc_now(), last_error=None)
+        )
+    return state.value
+
+
+def _rows(connection: sa.Connection, message_id: int) -> list[dict[str, Any]]:
+    table = tables.Notification.__table__  # type: ignore[attr-defined]
+    rows = connection.execute(sa.select(table).where(table.c.message_id == message_id).order_by(table.c.position))
+    return [dict(row._mapping) for row in rows]
+
+
+def _row(connection: sa.Connection, notification_id: int) -> dict[str, Any]:
+    table = tables.Notification.__table__  # type: ignore[attr-defined]
+    return dict(connection.execute(sa.select(table).where(table.c.id == notification_id)).one()._mapping)
+
+
+def _told(change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> NotificationChange:
+    """The change as it is shown: `same` where the two do not differ."""
+    position = (before or after or {})["position"]
+    order = _order_differences(_order_of(before), _order_of(after)) if before and after else {}
+    if before and after:
+        differing = [name for name in before if name not in _NOT_COMPARED and before[name] != after[name]]
+        if not differing and not order:
+            return NotificationChange(position, "same", None, None, {})
+        # Always what it is about and where it stands, beside what differs.
+        shown = [name for name in before if name in (*_SHOWN, *differing)]
+        return NotificationChange(
+            position, change, {name: before[name] for name in shown}, {name: after[name] for name in shown}, order
+        )
+    one = before or after or {}
+    columns = {name: one[name] for name in _SHOWN}
+    return NotificationChange(position, change, columns if before else None, columns if after else None, order)
+
+
+_SHOWN = ("grade", "state", "reason", "platform", "order_number", "revision")
+
+
+def _order_of(row: dict[str, Any] | None) -> dict[str, Any]:
+    return _flat("", json.loads(row["order_json"])) if row and row["order_json"] else {}
+
+
+def _order_differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    paths = dict.fromkeys((*before, *after))
+    return {path: (before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)}
+
+
+def _flat(path: str, value: Any) -> dict[str, Any]:
+    """The plain values of JSON by their path, `lines[0].sku`."""
+    if isinstance(value, dict):
+        inner = [(f"{path}.{name}" if path else name, one) for name, one in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{path}[{number}]", one) for number, one in enumerate(value)]
+    else:
+        return {path: value}
+    return {found: plain for name, one in inner for found, plain in _flat(name, one).items()}
