@@ -218,7 +218,10 @@ def message_counts(connection: sa.Connection) -> dict[str, int]:
     return {known.value: 0 for known in MessageState} | {row.state: row.number for row in rows}
 
 
-_COLUMNS = "merchant, door, sha256, size_bytes, mail_from, rcpt_to, received_at, state, state_at, due_at, attempts, failures, raw"
+_COLUMNS = (
+    "merchant, door, sha256, size_bytes, mail_from, rcpt_to, "
+    "received_at, state, state_at, due_at, attempts, failures, raw"
+)
 
 
 class _Add:
@@ -232,10 +235,11 @@ class _Add:
         mark = "?" if is_sqlite else "%s"
         # The row that comes back says whether there is one: drivers do not agree on the row count of an INSERT.
         self._insert = (
-            f"INSERT INTO message ({_COLUMNS}) VALUES ({', '.join([mark] * 13)}) ON CONFLICT DO NOTHING RETURNING id"
+            f"INSERT INTO message ({_COLUMNS}) VALUES ({', '.join([mark] * 13)}) ON CONFLICT DO NOTHING RETURNING id"  # noqa: S608
         )
-        self._find = f"SELECT id FROM message WHERE merchant = {mark} AND rcpt_to = {mark} AND sha256 = {mark}"
-        self._address = f"SELECT merchant FROM merchant_address WHERE address = {mark} AND retired_at IS NULL"
+        # Only marks and names of ours are put into the text.
+        self._find = f"SELECT id FROM message WHERE merchant = {mark} AND rcpt_to = {mark} AND sha256 = {mark}"  # noqa: S608
+        self._address = f"SELECT merchant FROM merchant_address WHERE address = {mark} AND retired_at IS NULL"  # noqa: S608
         self._merchants: dict[str, str | None] = {}
         now = utc_now()
         # Instants as `UtcDateTime` has them.
