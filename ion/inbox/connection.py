@@ -59,10 +59,6 @@ class Connection(SMTP):
         self.session: Session = Session(loop)
         self.envelope = None
         self._tls_protocol: Any = None  # true while TLS is active
-        self._auth_require_tls = True
-        self._auth_callback = None
-        self._authenticator = self._sign_in
-        self._handle_hooks: dict[str, Any] = {}
 
         self.transport: asyncio.Transport | None = None
         self._listener = listener
@@ -596,10 +592,14 @@ class Connection(SMTP):
             self._reply(replies.NO_AUTH_DATA)
             return MISSING
 
-    def _sign_in(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, said: LoginPassword) -> AuthResult:
+    def _authenticate(self, mechanism: str, auth_data: LoginPassword) -> AuthResult:  # noqa: ARG002
+        """aiosmtpd's question whether a name and a password are right."""
         known = self._listener.user or "", self._listener.password or ""
         # Both are compared, and in constant time, so that the time taken tells nothing about either.
-        same = [hmac.compare_digest(a, b.encode()) for a, b in zip((said.login, said.password), known, strict=True)]
+        same = [
+            hmac.compare_digest(a, b.encode())
+            for a, b in zip((auth_data.login, auth_data.password), known, strict=True)
+        ]
         return AuthResult(success=all(same), handled=False)
 
 

@@ -118,9 +118,12 @@ class Messages(Database):
                         ]
                 except NoSuchAddressError as error:
                     added[at] = error
-            # Rows in one order everywhere: two transactions that add the same ones must not wait for each other
-            # crosswise.
-            for at in sorted(keys, key=lambda at: min(keys[at], default=("", "", ""))):
+            in_turn = list(keys)
+            if not self._is_sqlite:
+                # Rows in one order everywhere: two transactions that add the same ones must not wait for each other
+                # crosswise. SQLite has one writer; there what came first stays first.
+                in_turn.sort(key=lambda at: min(keys[at], default=("", "", "")))
+            for at in in_turn:
                 try:
                     with add.savepoint(needed=len(keys) > 1):
                         order = sorted(range(len(keys[at])), key=keys[at].__getitem__)
