@@ -4,6 +4,7 @@ Start: store, listener, worker, IMAP, schedule. Stop, on SIGTERM or SIGINT, in t
 no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
 """
 
+import gc
 import signal
 import threading
 
@@ -30,6 +31,8 @@ def serve_forever(settings: Settings) -> None:
     try:
         service = Service(settings, store)
         service.start()
+        gc.collect()
+        gc.freeze()  # what has been loaded by now stays: looking through it again and again held up the doors
         try:
             stop.wait()
         finally:

@@ -5,7 +5,6 @@ import random
 import signal
 import smtplib
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from ion.errors import SettingError, StoreError, UnknownMerchantError
 from ion.inbox import Envelope, Listener, UnknownRecipientError, receive
 from ion.inbox.limits import Limits
 from ion.store import Store, open_store
+from tests.smtp_client import Raw, kept
 from tests.stores import an_address, table_of
 
 LIMIT = 200_000
@@ -54,47 +54,6 @@ def client(listener: Listener) -> Iterator[smtplib.SMTP]:
     with smtplib.SMTP(listener.host, listener.port, "client.example", timeout=20) as client:
         client.ehlo()
         yield client
-
-
-def kept(database: Path) -> list[bytes]:
-    """Raw messages as another process sees them now."""
-    connection = sqlite3.connect(database)
-    try:
-        return [row[0] for row in connection.execute("SELECT raw FROM message ORDER BY id")]
-    finally:
-        connection.close()
-
-
-class Raw:
-    """A client that sends just what it is told."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.socket = socket.create_connection((listener.host, listener.port), timeout=20)
-        self.answers = self.socket.makefile("rb")
-        self.answer()
-
-    def send(self, octets: bytes) -> None:
-        self.socket.sendall(octets)
-
-    def answer(self) -> str:
-        while True:
-            line = self.answers.readline().decode()
-            if line[3:4] != "-":
-                return line.strip()
-
-    def say(self, command: str) -> str:
-        self.send(command.encode("utf-8", "surrogateescape") + b"\r\n")
-        return self.answer()
-
-    def begin(self, address: str) -> None:
-        assert self.say("EHLO x").startswith("250")
-        assert self.say("MAIL FROM:<a@b.example>").startswith("250")
-        assert self.say(f"RCPT TO:<{address}>").startswith("250")
-        assert self.say("DATA").startswith("354")
-
-    def close(self) -> None:
-        self.answers.close()
-        self.socket.close()
 
 
 @pytest.fixture
@@ -249,7 +208,7 @@ def test_no_other_end_of_data_smuggles_a_second_mail(end: bytes, raw_client: Raw
     inner = f"MAIL FROM:<x@y.example>\r\nRCPT TO:<{an_address(store)}>\r\nDATA\r\nforged\r\n.\r\n".encode()
     raw_client.send(b"first" + end + inner)
     assert raw_client.answer().startswith("550 5.6.0")
-    assert raw_client.say("NOOP").startswith("250")
+    assert raw_client.answer() == ""  # what follows may be meant as text, so nothing of it is read
     assert kept(database) == []
 
 

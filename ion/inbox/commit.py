@@ -101,7 +101,7 @@ class Committer:
         pairs = [(mail.raw, envelope) for mail in mails for envelope in mail.envelopes]
         try:
             results = receive_all(self._store, pairs)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the clients have to hear that nothing was kept
+        except Exception as error:  # whatever it is, the clients have to hear that nothing was kept
             self._failed(error)
             return [error] * len(pairs)
         self.trouble = None
@@ -137,7 +137,7 @@ class Committer:
     def _probe(self) -> None:
         try:
             self._store.check_writable()
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # as above
             self._failed(error)
         else:
             self.trouble = None

@@ -50,19 +50,15 @@ class Kind(Enum):
     LMTP = "lmtp"
 
 
-class Connection(SMTP):  # type: ignore[misc]
+class Connection(SMTP):
     """`busy`: a message is under way, from DATA to its answer; `committing`: its octets are with the store."""
 
     def __init__(self, listener: "Listener", kind: Kind, loop: asyncio.AbstractEventLoop) -> None:
         # Not SMTP.__init__, which goes through all members of the class for each connection. What AUTH needs of it:
         self.loop = loop
-        self.session = Session(loop)
+        self.session: Session = Session(loop)
         self.envelope = None
         self._tls_protocol: Any = None  # true while TLS is active
-        self._auth_require_tls = True
-        self._auth_callback = None
-        self._authenticator = self._sign_in
-        self._handle_hooks: dict[str, Any] = {}
 
         self.transport: asyncio.Transport | None = None
         self._listener = listener
@@ -303,17 +299,14 @@ class Connection(SMTP):  # type: ignore[misc]
             if verb in _NOT_SMTP:
                 self._end(replies.NOT_IMPLEMENTED)
                 return
-            command = _COMMANDS.get(verb)
-            if command is None:
-                raise CommandError(replies.UNKNOWN_COMMAND)
-            command(self, argument)
+            _COMMANDS.get(verb, Connection._unknown)(self, argument)
         except CommandError as error:
             if error.reply in {replies.UNKNOWN_COMMAND, replies.NOT_A_COMMAND_LINE}:
                 self._unknown_commands += 1
             self._end(error.reply) if self._unknown_commands > UNKNOWN_COMMANDS else self._reply(error.reply)
 
     def _reply(self, reply: str) -> None:
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(reply.encode() + b"\r\n")
 
     def _end(self, reply: str | None = None) -> None:
@@ -338,7 +331,7 @@ class Connection(SMTP):  # type: ignore[misc]
     async def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001  # whatever it is, the client may try again
+        except Exception as error:  # whatever it is, the client may try again
             self._failed(error)
             self._reply(replies.OUR_TROUBLE)
         finally:
@@ -485,15 +478,16 @@ class Connection(SMTP):  # type: ignore[misc]
         if refusal is not None:
             message.release()
             log.info("message refused", reply=refusal)
-            self._answer([refusal] * self._number_of_answers(rcpt_tos))
+            self._answer([refusal] * (len(rcpt_tos) if self._kind is Kind.LMTP else 1))
+            if refusal == replies.BARE_LINE_END:
+                # A server before this one may have seen the end of the message elsewhere; then what follows are not
+                # the client's commands.
+                self._end()
             return
         groups = [(address,) for address in rcpt_tos] if self._kind is Kind.LMTP else [rcpt_tos]
         envelopes = tuple(Envelope(mail_from, group, "smtp") for group in groups)
         self._waiting = self.committing = True
         self._listener.submit(Waiting(raw, envelopes, self._committed(message)))
-
-    def _number_of_answers(self, rcpt_tos: tuple[str, ...]) -> int:
-        return len(rcpt_tos) if self._kind is Kind.LMTP else 1
 
     def _committed(self, message: MessageData) -> Callable[[list[Result]], None]:
         def done(results: list[Result]) -> None:
@@ -544,6 +538,9 @@ class Connection(SMTP):  # type: ignore[misc]
     def _expn(self, _argument: str) -> None:
         raise CommandError(replies.NOT_IMPLEMENTED)
 
+    def _unknown(self, _argument: str) -> None:
+        raise CommandError(replies.UNKNOWN_COMMAND)
+
     # AUTH (RFC 4954): aiosmtpd's exchange
 
     def _may_sign_in(self) -> bool:
@@ -571,6 +568,7 @@ class Connection(SMTP):  # type: ignore[misc]
             self._reply(replies.SIGNED_IN)
             return
         self._failed_sign_ins += 1
+        log.warning("authentication failed")
         if self._failed_sign_ins >= FAILED_SIGN_INS:
             self._end(replies.TOO_MANY_SIGN_INS)
         elif not result.handled:
@@ -580,7 +578,7 @@ class Connection(SMTP):  # type: ignore[misc]
         """aiosmtpd's way to reply."""
         self._reply(status if isinstance(status, str) else status.decode())
 
-    async def challenge_auth(self, challenge: str | bytes, encode_to_b64: bool = True, *_: Any) -> Any:  # noqa: FBT
+    async def challenge_auth(self, challenge: str | bytes, encode_to_b64: bool = True, *_: Any) -> Any:
         """Ask the client for one line of base64; what it said, or MISSING where it gave up or said no base64."""
         octets = challenge.encode() if isinstance(challenge, str) else challenge
         self._reply(f"334 {(b64encode(octets) if encode_to_b64 else octets).decode()}")
@@ -594,10 +592,14 @@ class Connection(SMTP):  # type: ignore[misc]
             self._reply(replies.NO_AUTH_DATA)
             return MISSING
 
-    def _sign_in(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, said: LoginPassword) -> AuthResult:
-        known = self._listener.user, self._listener.password
+    def _authenticate(self, mechanism: str, auth_data: LoginPassword) -> AuthResult:  # noqa: ARG002
+        """aiosmtpd's question whether a name and a password are right."""
+        known = self._listener.user or "", self._listener.password or ""
         # Both are compared, and in constant time, so that the time taken tells nothing about either.
-        same = [hmac.compare_digest(a, b.encode()) for a, b in zip((said.login, said.password), known, strict=True)]
+        same = [
+            hmac.compare_digest(a, b.encode())
+            for a, b in zip((auth_data.login, auth_data.password), known, strict=True)
+        ]
         return AuthResult(success=all(same), handled=False)
 
 

@@ -120,7 +120,7 @@ def _clean(buffer: bytearray) -> bool:
     view = memoryview(buffer)
     for start in range(0, len(buffer), SLICE_BYTES):
         # A CR at the end of a slice waits for what comes; each octet is one character in latin-1.
-        seen.decode(str(view[start : start + SLICE_BYTES], "latin-1"), final=start + SLICE_BYTES >= len(buffer))  # type: ignore[arg-type]
+        seen.decode(str(view[start : start + SLICE_BYTES], "latin-1"), final=start + SLICE_BYTES >= len(buffer))
     view.release()
     return seen.newlines == "\r\n"
 
@@ -128,7 +128,7 @@ def _clean(buffer: bytearray) -> bool:
 def is_looping(raw: bytes, recipients: frozenset[str]) -> bool:
     """Whether a message has been round already: over a hundred Received lines, or delivered to one of `recipients`
     (lower-case) more than once, which a server in front of this one writes at most one time."""
-    end = raw.find(b"\r\n\r\n", 0, HEADER_BYTES)
+    end = 0 if raw.startswith(b"\r\n") else raw.find(b"\r\n\r\n", 0, HEADER_BYTES)
     header = raw[: end if end >= 0 else HEADER_BYTES]
     if len(_HOP.findall(header)) > MOST_HOPS:
         return True

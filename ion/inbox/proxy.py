@@ -32,7 +32,9 @@ def read_proxy_header(octets: bytes) -> ProxyHeader | None:
     """The header at the beginning of `octets`; None where it is not complete yet. Raises ProxyError."""
     if octets.startswith(SIGNATURE):
         return _version_2(octets)
-    if SIGNATURE.startswith(octets) or b"PROXY ".startswith(octets[:6]):
+    if SIGNATURE.startswith(octets):
+        return None
+    if b"PROXY ".startswith(octets[:6]):
         return _version_1(octets)
     raise ProxyError("no PROXY header")
 

@@ -139,6 +139,8 @@ def _changed(
         if judged is None:
             connection.execute(sa.delete(tables.Notification).where(col(tables.Notification.id) == row["id"]))
             return _told("gone", row, None)
+        if judged.grade == "consistent" and row | _as_read(judged) == row:
+            return _told("same", row, row)  # who sent it was asked when it came
         store_notification(connection, message.id, message.merchant, row["position"], judged, instead_of=row["id"])
         return _told("changed", row, _row(connection, row["id"]))
     if judged and row["state"] in _PROVED and row["grade"] == judged.grade == "sealed" and judged.order:
