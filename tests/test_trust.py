@@ -1,6 +1,8 @@
 """Who is believed: forged mail never reaches an export, genuine mail does where the policy says so, and a person
-decides the rest. Every mail goes through the real listener, worker and store; keys come from a name server on the loopback."""
+decides the rest. Every mail goes through the real listener, worker and store; keys come from a name server on the
+loopback."""
 
+import json
 import smtplib
 import time
 from collections import Counter
@@ -13,8 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from ion.errors import StoreError
+from ion.cli import app
+from ion.cli_trust import sentence
+from ion.errors import IonError, StoreError
 from ion.inbox import Envelope, Listener, receive
 from ion.reading import read_message
 from ion.store import Store, TrustRuleError, open_store
@@ -40,7 +45,6 @@ from tests.forged import (
 )
 from tests.genuine import WAYS, genuine_mails
 from tests.orders import small_order
-from tests.programs import Ion
 from tests.signers import NameServer, name_server, signer
 from tests.stores import (
     Problem,
@@ -92,7 +96,7 @@ class Running:
     def read(self, *shops: Shop) -> list[Any]:
         """Have what came be read; the notifications of each shop's newest message."""
         self.worker.run_once()
-        found = []
+        found: list[Any] = []
         for shop in shops:
             query = f"SELECT max(id) FROM message WHERE merchant = '{shop.name}'"
             message = self.store.shown_message(table_of(self.store, query)[0][0])
@@ -318,7 +322,7 @@ def test_a_mail_on_which_the_examination_hangs_is_held_and_the_next_is_believed(
     monkeypatch.setattr("ion.trust.examiner.LONGEST_SECONDS", 0.5)
     shop = running.shop("hanging", *BELIEVING)
     # The signature library takes time with the square of such a run of blanks.
-    text = shown("H1")[0] + " " * 700_000 + "x"
+    text = "See below." + " " * 700_000 + "x\n\n" + shown("H1")[0]
     head = original("H1").split(b"MIME-Version", 1)[0]
     signature = PLATFORM.sign(original("H1")).split(b"From:", 1)[0]
     began = time.monotonic()
@@ -479,7 +483,7 @@ def test_what_has_no_whole_order_cannot_be_released(store: Store) -> None:
 def test_a_dismissed_notification_waits_no_more_and_changes_nothing(store: Store) -> None:
     number = _waiting(store)
     assert store.dismiss_notification(number, by="Ana", note="not ours").state == "dismissed"
-    assert list(store.waiting_notifications()) == list(store.orders_for_export()) == []
+    assert list(store.waiting_notifications()) == [] and list(store.orders_for_export()) == []
     with pytest.raises(StoreError):
         store.release_notification(number, by="Ana")
     with pytest.raises(StoreError):
@@ -494,40 +498,56 @@ def test_what_waits_comes_oldest_first_and_of_one_merchant_where_asked(store: St
     assert list(store.waiting_notifications("shop")) == []
 
 
+class Commands:
+    """The program's commands, run in this process: starting Python takes longer than most of them."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self._environment = {"ION_DATA_DIR": str(data_dir), **settings}
+
+    def lines(self, *arguments: str | int | Path, status: int = 0) -> list[Any]:
+        done = CliRunner().invoke(app, [*map(str, arguments)], env=self._environment)
+        error = done.exception
+        assert (error.exit_status if isinstance(error, IonError) else done.exit_code) == status, done.output
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
 def test_the_commands_hold_show_release_and_dismiss(tmp_path: Path) -> None:
-    ion = Ion(tmp_path / "data")
+    ion = Commands(tmp_path)
     hostile = original("K1", sender='"\x1b[2Jroot" <orders@platform.example>')
-    for name, raw in (("a", hostile), ("b", original("K2")), ("c", original("K3").replace(b"K3", b"K3\xff"))):
+    for name, raw in (("a", hostile), ("b", original("K2"))):
         (tmp_path / f"{name}.eml").write_bytes(raw)
-    ion.lines("ingest", *(tmp_path / f"{name}.eml" for name in "ab"))
+    ion.lines("ingest", tmp_path / "a.eml", tmp_path / "b.eml")
     first, second = ion.lines("held")
     assert (first["order_number"], first["state"], first["grade"], first["force"]) == ("K1", "held", "consistent", [])
     assert "orders@platform.example" in first["from"] and first["reason"].startswith("no seal")
     assert first["evidence"]["policy"] == 0
-    assert ion.lines("release", str(first["notification"]), "999", "--by", "Ana", status=1)[0]["state"] == "applied"
-    assert ion.lines("dismiss", str(second["notification"]), "--by", "Ana")[0]["state"] == "dismissed"
+    assert all(sign.isprintable() or sign == "\n" for sign in sentence(first))
+    assert ion.lines("release", first["notification"], 999, "--by", "Ana", status=1)[0]["state"] == "applied"
+    assert ion.lines("dismiss", second["notification"], "--by", "Ana")[0]["state"] == "dismissed"
     assert ion.lines("held", "--merchant", "default") == []
-    (shown_,) = ion.lines("show", str(first["message"]))
-    assert shown_["notifications"][0]["decided_by"] == "Ana"
-    assert shown_["notifications"][0]["order"]["order_number"] == "K1"
-    assert b"K1" in ion.run("export") and b"K2" not in ion.run("export")
-    ion.run("held", "--merchant", "nobody", status=2)
-    ion.run("show", "77", status=1)
+    ((told,),) = [one["notifications"] for one in ion.lines("show", first["message"])]
+    assert (told["decided_by"], told["order"]["order_number"]) == ("Ana", "K1")
+    ion.lines("export", "-o", tmp_path / "orders.csv")
+    assert b"K1" in (tmp_path / "orders.csv").read_bytes() and b"K2" not in (tmp_path / "orders.csv").read_bytes()
+    ion.lines("held", "--merchant", "nobody", status=2)
+    ion.lines("show", 77, status=1)
 
 
 def test_the_policy_is_kept_by_a_command_and_counts_at_the_next_mail(tmp_path: Path) -> None:
     with name_server() as names:
         names.know(PLATFORM)
-        ion = Ion(tmp_path / "data", ION_DNS_SERVER=names.address)
-        ion.run("merchant", "trust", "default", "add", "dkim", "platform.example")
+        ion = Commands(tmp_path, ION_DNS_SERVER=names.address)
+        ion.lines("merchant", "trust", "default", "add", "dkim", "platform.example")
         (policy,) = ion.lines("merchant", "trust", "default", "add", "recipient", ORDERS)
         assert policy["version"] == 2 and ORDERS in policy["recipients"]
         (tmp_path / "a.eml").write_bytes(PLATFORM.sign(original("P1")))
         (line,) = ion.lines("ingest", tmp_path / "a.eml")
         assert [one["state"] for one in line["notifications"]] == ["applied"]
-        ion.run("merchant", "trust", "default", "remove", "dkim", "platform.example")
+        ion.lines("merchant", "trust", "default", "remove", "dkim", "platform.example")
         (tmp_path / "b.eml").write_bytes(PLATFORM.sign(original("P2")))
         (line,) = ion.lines("ingest", tmp_path / "b.eml")
         assert [one["state"] for one in line["notifications"]] == ["held"]
-        ion.run("merchant", "trust", "default", "add", "dkim", status=2)
-        ion.run("merchant", "trust", "default", "add", "dkim", "gmail.com", status=2)
+        (policy,) = ion.lines("merchant", "trust", "default", "list")
+        assert policy["rules"] == [{"kind": "recipient", "value": ORDERS}]
+        ion.lines("merchant", "trust", "default", "add", "dkim", status=2)
+        ion.lines("merchant", "trust", "default", "add", "dkim", "gmail.com", status=2)
