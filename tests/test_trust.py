@@ -104,6 +104,11 @@ class Running:
             found += message.notifications
         return found
 
+    def make_due(self) -> None:
+        """Let every message that was put back be tried again now."""
+        with self.store.writing() as connection:
+            connection.exec_driver_sql("UPDATE message SET due_at = '2020-01-01 00:00:00.000000' WHERE state = 'retry'")
+
     def by_file(self, raw: bytes, shop: Shop) -> list[Any]:
         """Take a mail in by the door for files, which takes any octets."""
         receive(self.store, raw, Envelope(None, (), "file", shop.name))
@@ -300,8 +305,7 @@ def test_a_name_server_that_is_silent_puts_the_mail_back_and_later_it_is_believe
     running.worker.run_once()
     assert table_of(running.store, "SELECT state FROM message ORDER BY id DESC LIMIT 1") == [("retry",)]
     running.names.silent.clear()
-    with running.store.writing() as connection:
-        connection.exec_driver_sql("UPDATE message SET due_at = '2020-01-01 00:00:00.000000' WHERE state = 'retry'")
+    running.make_due()
     assert [one.state for one in running.read(shop)] == ["applied"]
 
 
@@ -325,11 +329,14 @@ def test_a_mail_on_which_the_examination_hangs_is_held_and_the_next_is_believed(
     text = "See below." + " " * 700_000 + "x\n\n" + shown("H1")[0]
     head = original("H1").split(b"MIME-Version", 1)[0]
     signature = PLATFORM.sign(original("H1")).split(b"From:", 1)[0]
-    began = time.monotonic()
-    (found,) = running.by_file(signature + head + b"\r\n" + text.replace("\n", "\r\n").encode(), shop)
-    assert time.monotonic() - began < 30
+    raw = signature + head + b"\r\n" + text.replace("\n", "\r\n").encode()
+    receive(running.store, raw, Envelope(None, (), "file", shop.name))
+    running.worker.run_once()
+    assert table_of(running.store, "SELECT state FROM message ORDER BY id DESC LIMIT 1") == [("retry",)]
+    running.make_due()
+    (found,) = running.read(shop)
     assert found.state == "held" and "in the time given" in found.reason
-    monkeypatch.setattr("ion.trust.examiner.LONGEST_SECONDS", 8.0)
+    monkeypatch.setattr("ion.trust.examiner.LONGEST_SECONDS", 5.0)
     running.deliver(PLATFORM.sign(original("H2")), shop)
     assert running.exported(shop) == ["H2"]
 
