@@ -35,7 +35,7 @@ def held(
             if as_json or not sys.stdout.isatty():
                 print_json(line)
             else:
-                typer.echo(_sentence(line))
+                typer.echo(sentence(line))
 
 
 def show(
@@ -114,7 +114,7 @@ def _from_field(head: bytes | None) -> str | None:
     return None if value is None else " ".join(str(value).split())[:300]
 
 
-def _sentence(line: dict[str, Any]) -> str:
+def sentence(line: dict[str, Any]) -> str:
     """One waiting notification for a terminal. A mail must not command the terminal, so nothing unprintable is left."""
     order = f"order {line['order_number'] or '?'}"
     sender = line["from"] or line["mail_from"] or "unknown"

@@ -450,3 +450,134 @@ _table(
         for number in range(60, 0, -1)
     ) + wrongly_signed("F104"),
 )  # fmt: skip
+
+
+# What the reason has to say where the merchant believes all it can, and of which forgeries.
+_REASONS = {
+    "sealed for another merchant, or with a key unknown here": (
+        "sealed for another merchant",
+        "sealed with a key of ones own",
+        "sealed for another merchant and signed by the platform",
+    ),
+    "proof.seal": (
+        "seal kept and the total edited everywhere",
+        "seal stripped and its key left",
+        "seal of another order of the merchant",
+        "key id exchanged for the merchants",
+        "seal with one character changed",
+        "attachment alone without a seal",
+    ),
+    "delivery.city": (
+        "seal kept and the city edited in the page",
+        "seal kept and the city edited in the text",
+        "seal kept and the city edited in the attachment",
+    ),
+    "nothing in it is signed": (
+        "proof stripped",
+        "spoofed From",
+        "spoofed From sent to the secret address",
+        "spoofed Sender and Return Path",
+        "spoofed forwarder",
+        "spoofed Received fields",
+        "results of our server on a mail that is not signed",
+        "ARC of a mail that is not signed",
+    ),
+    "the domain is in no rule": (
+        "signed by a domain of ones own",
+        "signed by a lookalike",
+        "signed by a domain below the platforms",
+        "original attached to a forward of ones own",
+    ),
+    "the signature does not fit the header": (
+        "signed in the platforms name with a key of ones own",
+        "the same with its To exchanged",
+    ),
+    "the body is not what was signed": (
+        "signature replayed on another body",
+        "signed original attached and edited",
+        "hundreds of signatures",
+        "results of our server where none count",
+        "results of our server below the topmost",
+        "results of our server below anothers",
+        "results of a server that has our name in a comment",
+        "results of our server for another domain",
+        "results of our server with good news in a comment",
+        "results of our server with good news in a reason",
+        "results of our server on another selector",
+        "results of our server on two domains at once",
+        "results of our server on spf alone",
+        "ARC without its seal",
+    ),
+    "it does not cover a To or Cc field that names an address of this merchant": (
+        "signed mail of another merchant replayed",
+        "the same with a Cc added",
+        "the same attached",
+        "To not signed",
+        "quoted in a signed reply of the staff",
+        "results of our server on a mail for another merchant",
+        "ARC of a mail for another merchant",
+    ),
+    "the mail has 2 fields To": (
+        "the same with a second To",
+        "the same with a second To of ours",
+    ),
+    "it does not cover the From field": (
+        "From not signed",
+        "From exchanged where it is not signed",
+    ),
+    "the mail has 2 From fields": (
+        "double From above",
+        "double From below",
+        "ARC and the From field doubled",
+    ),
+    "the From field has 2 addresses": ("From with two addresses",),
+    "the From address is not the signer's": (
+        "From of another domain signed by the platform",
+        "passed on and signed blindly by the forwarder",
+        "signed by another user of a pinned provider",
+    ),
+    "it covers only the beginning of the body (l=)": (
+        "body signed in part and an order added",
+        "body not signed at all",
+        "body signed whole with a length",
+        "results of our server on a body signed in part",
+        "ARC over a body signed in part",
+    ),
+    "it had expired when the mail came (x=)": ("expired",),
+    "not valid: t= value is in the future": ("signed in the future",),
+    "it does not cover this notification as a whole": (
+        "unsigned type on a signed text",
+        "second type above the signed one",
+        "signed newsletter with an order around it",
+        "signed newsletter beside an unsigned original",
+        "order in the text around a signed newsletter of ours",
+    ),
+    "it is not made with SHA-256": ("signed with SHA 1",),
+    "not valid: public key too small: 768": ("signed with a short key",),
+    "the key has been revoked": ("signed with a revoked key",),
+    "the domain is only testing its key": ("signed with a key on trial",),
+    "there is no key in the DNS": ("signed with a key that is not there",),
+    "there are several keys of one name": ("signed with one of two keys of a name",),
+    "not valid: b= value is not valid base64": ("signed mail with a signature that cannot be read",),
+    "the chain is not valid: Most recent ARC-Message-Signature did not validate": (
+        "false ARC",
+        "ARC and the body exchanged",
+    ),
+    "the newest sealer is in no rule": (
+        "ARC of a sealer of ones own",
+        "ARC of a sealer of ones own above a good one",
+    ),
+    "no sealer in a rule says that the signature was good": (
+        "ARC of a good sealer above one of ones own",
+        "ARC that says the signature was bad",
+        "ARC that says nothing of signatures",
+    ),
+    "the chain is not valid: ARC-Seal[1] did not validate": ("ARC whose results were edited",),
+    "the ARC sets are not whole": ("ARC with two results of one number",),
+    "there are two ARC sets of one number": ("ARC with a seal twice",),
+    "the newest signature does not cover the From and DKIM-Signature fields": (
+        "ARC that does not cover the signature it speaks of",
+    ),
+    "there are more than 5 ARC sets": ("ARC with sixty sets",),
+}
+WHY = {name: reason for reason, names in _REASONS.items() for name in names}

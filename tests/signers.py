@@ -78,7 +78,7 @@ class Signer:
         fields = [(tag.encode(), value.encode()) for tag, value in tags]
         key = parse_pem_private_key(self.private)
         value = mail.gen_header(fields, [name.encode() for name in covers], policy, b"DKIM-Signature", key)
-        return b"DKIM-Signature: " + value + raw
+        return bytes(b"DKIM-Signature: " + value + raw)
 
     def seal(self, raw: bytes, results: str, covers: Sequence[str] = (*ALL, "dkim-signature")) -> bytes:
         """`raw` with the next ARC set on top, which says `results`."""

@@ -131,6 +131,8 @@ class Authenticator:
                 return self._examiner.examine(message.raw, rules)
             except ExaminationFailedError as error:
                 log.warning("signatures not examined", message=message.id, cause=str(error))
+                if message.attempts < 2:  # the machine may have been busy; once more, behind the others
+                    raise NotDecidedYetError(str(error)) from error
                 return str(error)
 
 

@@ -33,6 +33,7 @@ _READ_BY = (b"content-type", b"content-transfer-encoding", b"content-disposition
 _ALGORITHMS = (b"rsa-sha256", b"ed25519-sha256")  # RFC 8301: not SHA-1
 _SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,100}[a-z0-9_])?", re.IGNORECASE)
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,250}[a-z0-9_])?")
+_NOT_VALID = "not valid: "
 
 Tags = dict[bytes, bytes]
 
@@ -189,7 +190,7 @@ def _verdict(verify: Callable[[], bool], named: Any, keys: Keys) -> tuple[str | 
 
 def _sentence(error: Exception) -> str:
     text = str(error)
-    return "the body is not what was signed" if text.startswith("body hash") else f"not valid: {text[:100]}"
+    return "the body is not what was signed" if text.startswith("body hash") else f"{_NOT_VALID}{text[:100]}"
 
 
 class _Mail:
@@ -332,7 +333,7 @@ class _Chain:
         if self._verdict is None:
             self._verdict = _verdict(self._is_valid, self, self._keys)
         why_not, undecided = self._verdict
-        return (f"the chain is not valid: {why_not}" if why_not else None), undecided
+        return (f"the chain is not valid: {why_not.removeprefix(_NOT_VALID)}" if why_not else None), undecided
 
     def _words(self) -> Iterator[Sequence[Passed]]:
         """What the sealers of the policy say, from the newest to the first that is in no line: what was changed before

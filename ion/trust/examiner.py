@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ion.trust")
 
-LONGEST_SECONDS = 8.0  # for one mail, the DNS included
+LONGEST_SECONDS = 5.0  # for one mail, the DNS included
 CHILD_START_SECONDS = 30.0
 CHILD_MAILS = 500
 CHILD_MEMORY_BYTES = 2**30

@@ -1,9 +1,12 @@
 """The public keys of signers, looked up in the DNS (RFC 6376, 3.6), within a time for all of them."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
 MOST_LOOKUPS = 16  # for one mail; a chain of five ARC sets takes ten
+
+_ADDRESS = re.compile(r"\[?([0-9.]+|(?<=\[)[0-9A-Fa-f:.]+)\]?(?::(\d+))?")
 
 Query = Callable[[str, float], Sequence[bytes]]
 """The TXT records of a name, each with its strings joined; empty where there are none. Takes the name and the longest
@@ -15,7 +18,7 @@ class LookupFailedError(Exception):
 
 
 def dns_query(server: str | None) -> Query:
-    """Ask `server`, given as `ADDRESS` or `ADDRESS:PORT`, or the name servers of this machine."""
+    """Ask `server`, given as `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`, or the name servers of this machine."""
     import dns.exception
     import dns.resolver
 
@@ -27,7 +30,8 @@ def dns_query(server: str | None) -> Query:
             if resolver is None:
                 resolver = dns.resolver.Resolver(configure=server is None)
                 if server is not None:
-                    address, _, port = server.partition(":")
+                    given = _ADDRESS.fullmatch(server)
+                    address, port = given.groups() if given else (server, None)
                     resolver.nameservers, resolver.port = [address], int(port or 53)
             answer = resolver.resolve(name, "TXT", lifetime=timeout_seconds, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
