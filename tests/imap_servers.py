@@ -156,6 +156,7 @@ mail_max_userip_connections = 1000
 first_valid_uid = {uid}
 auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
+mailbox_idle_check_interval = 1 secs
 passdb {{
   driver = static
   mechanisms = plain login
@@ -172,6 +173,9 @@ userdb {{
 }}
 service imap-login {{
   chroot =
+  # Processes that live on: a new one for each connection takes longer than most tests.
+  service_count = 0
+  process_min_avail = 1
   inet_listener imap {{
     port = {port}
   }}

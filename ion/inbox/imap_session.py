@@ -209,8 +209,10 @@ class ImapSession:
             return True
         until = time.monotonic() + seconds
         try:
+            if self._hinted_at():  # between the search and now
+                return True
             tag = self._ask(self._start_idle)
-            hinted = "EXISTS" in self._client.untagged_responses
+            hinted = self._hinted_at()
             while not hinted and not stop.is_set() and (left := until - time.monotonic()) > 0:
                 hinted = self._hinted(min(STOP_CHECK_SECONDS, left))
             self._ask(lambda: self._end_idle(tag))
@@ -220,7 +222,6 @@ class ImapSession:
 
     def _start_idle(self) -> bytes:
         client = self._client
-        client.untagged_responses.pop("EXISTS", None)
         tag: bytes = client._command("IDLE")
         while client._get_response() is not None:  # until the continuation
             if client.tagged_commands[tag]:
@@ -236,7 +237,11 @@ class ImapSession:
         if not pending and not poll.poll(seconds * 1000):
             return False
         self._ask(self._client._get_response)
-        return "EXISTS" in self._client.untagged_responses
+        return self._hinted_at()
+
+    def _hinted_at(self) -> bool:
+        """Whether the server told a number of messages after the one that came with the selection."""
+        return len(self._client.untagged_responses.get("EXISTS", ())) > 1
 
     def _end_idle(self, tag: bytes) -> None:
         client = self._client
@@ -246,25 +251,23 @@ class ImapSession:
         client.tagged_commands.pop(tag)
 
     def _sign_in(self, token: str | None) -> None:
-        try:
-            if token is None:
-                self._ask(self._sign_in_with_password)
-                return
+        if self._tokens is None or token is None:
+            self._ask(self._sign_in_with_password)
+        else:
             try:
                 self._ask(lambda: self._sign_in_with_token(token))
             except SignInRefusedError:
                 # It may have been revoked before its time: another one, once.
-                assert self._tokens is not None
                 self._tokens.forget()
                 another = self._tokens.token()
-                self._ask(lambda: self._sign_in_with_token(another))
-        except SignInRefusedError:
-            if self._tokens is not None:
-                self._tokens.forget()
-            raise
-        finally:
-            with suppress(Exception):
-                self._ask(self._client._get_capabilities)  # more may be offered to who has signed in
+                try:
+                    self._ask(lambda: self._sign_in_with_token(another))
+                except SignInRefusedError:
+                    self._tokens.forget()
+                    raise
+        # More is offered to who has signed in, such as moving. The library takes whatever is answered for a list.
+        words = self._told(self._client.capability, UnreachableError, "the server does not tell what it can do")
+        self._client.capabilities = tuple(words[-1].decode("ascii", "replace").upper().split())
 
     def _sign_in_with_password(self) -> None:
         client, user = self._client, self._account.user

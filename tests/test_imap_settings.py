@@ -1,0 +1,147 @@
+"""`[[imap]]` tables: what they may say, what is refused and how, and that their secrets show nowhere; the commands."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ion.config import load_settings, masked
+from ion.errors import SettingError
+from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
+from tests.programs import Ion
+from tests.test_imap import mail, until
+
+__all__ = ["dovecot"]
+
+SECRET = "s3cret-word"
+GOOD = f"""
+[[imap]]
+name = "shop"
+host = "imap.example"
+user = "orders@shop.example"
+password = "{SECRET}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("ION_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_account_needs_a_name_a_server_a_user_and_a_secret(tmp_path: Path) -> None:
+    settings = load_settings({}, _file(tmp_path, GOOD))
+    (account,) = settings.imap
+    assert (account.merchant, account.security, account.port_number) == ("default", "tls", 993)
+    assert (account.folders, account.after, account.window) == (("INBOX",), "leave", 50)
+    assert account.secret("password") == SECRET
+
+
+def test_secrets_show_neither_in_the_settings_printed_nor_in_a_representation(tmp_path: Path) -> None:
+    oauth = f"""
+[[imap]]
+name = "other"
+host = "imap.example"
+user = "u"
+[imap.oauth]
+token_endpoint = "https://login.example/token"
+client_id = "ion"
+client_secret = "{SECRET}"
+refresh_token = "{SECRET}"
+"""
+    settings = load_settings({}, _file(tmp_path, GOOD + oauth))
+    assert len(settings.imap) == 2
+    assert SECRET not in json.dumps(masked(settings)) + repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("port = 99999", "imap.0.port = 99999"),
+        ('security = "ssl"', "imap.0.security = 'ssl'"),
+        ('security = "none"', "would send the password in clear"),
+        ('after = "delete"', "give leave, flag or move:<folder>"),
+        ('after = "move:INBOX"', "names a folder that is fetched itself"),
+        ("folders = []", "imap.0.folders"),
+        ('folders = ["a", "a"]', "name each folder once"),
+        ('folders = ["a\\r\\nA1 LOGOUT"]', "control characters"),
+        ("round_seconds = 3600", "imap.0.round_seconds = 3600"),
+        (f'pasword = "{SECRET}"', "imap.0.pasword = (secret)"),
+        (f'password_file = "{SECRET}"', "exactly one of"),
+        (
+            f'[imap.oauth]\ntoken_endpoint = "http://x.example/"\nclient_id = "i"\nrefresh_token = "{SECRET}"',
+            "https://",
+        ),
+        (f'[imap.oauth]\ntoken_endpoint = "https://x.example/"\nclient_id = "i"\nrefresh_token = ["{SECRET}"]', "imap"),
+        (GOOD, "two accounts have the same name"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name_without_telling_a_secret(line: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as caught:
+        load_settings({}, _file(tmp_path, f"{GOOD}{line}\n"))
+    assert told in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def _file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+# The commands
+
+
+def _accounts(tmp_path: Path, *tables: str) -> str:
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    common = f'host = "{HOST}"\nsecurity = "none"\npassword_file = "{secret}"\n'
+    return str(_file(tmp_path, "".join(f"[[imap]]\n{common}{table}\n" for table in tables)))
+
+
+def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(tmp_path: Path, dovecot: Server) -> None:
+    user = uuid.uuid4().hex
+    dovecot.deliver(user, [mail(1), mail(2)])
+    config = _accounts(
+        tmp_path,
+        f'name = "down"\nport = {free_port()}\nuser = "{user}"',
+        f'name = "up"\nport = {dovecot.port}\nuser = "{user}"',
+    )
+    ion = Ion(tmp_path / "data", ION_CONFIG=config)
+    down, up = ion.lines("fetch", status=4)
+    assert (down["account"], down["new"]) == ("down", 0) and "does not answer" in down["error"]
+    assert up == {"account": "up", "new": 2, "known": 0, "skipped": 0}
+    assert user not in ion.messages
+    assert ion.lines("check")[0]["messages"]["states"]["ignored"] == 2
+    (listed,) = ion.lines("imap", "--account", "up")
+    assert (listed["state"], listed["merchant"]) == ("ok", "default")
+    assert [(one["folder"], one["last_uid"], one["skipped"]) for one in listed["folders"]] == [("INBOX", 2, [])]
+    assert ion.lines("imap", "--account", "down")[0]["state"] == "failing"
+
+
+def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
+    Ion(tmp_path / "data").run("fetch", status=3)
+    ion = Ion(tmp_path / "data", ION_CONFIG=_accounts(tmp_path, 'name = "shop"\nuser = "u"'))
+    ion.run("imap", "--account", "shopp", status=3)
+    assert "shopp" in ion.messages
+    assert ion.lines("imap")[0]["state"] == "new"
+
+
+def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot: Server) -> None:
+    user = uuid.uuid4().hex
+    dovecot.deliver(user, [mail(1)])
+    config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{user}"\nafter = "flag"')
+    ion = Ion(tmp_path / "data", ION_CONFIG=config, ION_SMTP_PORT="0")
+    process = ion.start("serve")
+    try:
+        until(lambda: any(r"\Seen" in flags for flags in dovecot.flags(user)), 30)
+    finally:
+        process.terminate()
+        process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert ion.lines("check")[0]["messages"]["received"] == 1
