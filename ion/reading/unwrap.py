@@ -165,7 +165,10 @@ def _refuse_countless(raw: bytes) -> None:
             if left < 0:
                 raise TooBig(f"more than {MAX_PARTS} parts")
     header = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
-    if header.count(b"\n") > MAX_HEADERS and len(re.findall(rb"^[!-9;-~]+[ \t]*:", header, re.MULTILINE)) > MAX_HEADERS:
+    if (
+        header.count(b"\n") >= MAX_HEADERS
+        and len(re.findall(rb"^[!-9;-~]+[ \t]*:", header, re.MULTILINE)) > MAX_HEADERS
+    ):
         raise TooBig(f"more than {MAX_HEADERS} headers")
 
 
@@ -185,7 +188,7 @@ def _part_bodies(part: email.message.Message, place: str, depth: int, budget: _B
         return
     _without_overlong(part, "content-disposition", "content-transfer-encoding")
     octets = _octets(part)
-    budget.spend(len(octets))
+    budget.spend(len(octets), parts=0)  # as a part it has been counted
     parameters = _parameters(part, "content-type")
     leaf = _Leaf(
         octets,
