@@ -8,7 +8,7 @@ The TOML file is the one named by `--config` or `ION_CONFIG`, else `ion.toml` in
 import os
 import re
 import tomllib
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -155,6 +155,25 @@ class Settings(BaseSettings):
             _networks(value)
         except ValueError as error:
             raise ValueError("give addresses or networks, for example 10.0.0.5,192.168.7.0/24") from error
+        return value
+
+    @field_validator("dns_server")
+    @classmethod
+    def _is_a_name_server(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host, port = value, "53"
+        if value.startswith("["):
+            host, _, port = value[1:].removesuffix("]").partition("]:")
+        elif value.count(":") == 1:
+            host, port = value.split(":")
+        try:
+            ip_address(host)
+            usable = 0 < int(port or 53) < 65536
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("give the address of a name server, for example 192.0.2.53 or 192.0.2.53:53")
         return value
 
     @field_validator("locale")

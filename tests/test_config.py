@@ -68,6 +68,8 @@ def test_an_unknown_name_is_an_error_that_tells_its_source(
         ("time_zone", "../../etc/passwd"),
         ("relay_security", "ssl"),
         ("locale", "tlh"),
+        ("dns_server", "ns.example"),
+        ("dns_server", "192.0.2.1:99999"),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_the_setting_and_the_value(

@@ -258,8 +258,8 @@ def test_genuine_mails_are_held_by_default(running: Running) -> None:
 @pytest.mark.long
 def test_at_most_one_genuine_mail_in_a_hundred_is_held(running: Running) -> None:
     shop = running.shop("genuine-many", *BELIEVING)
-    held = _held(running, shop, 600, seed=6)
-    assert held.total() <= 6, held
+    held = _held(running, shop, 300, seed=6)
+    assert held.total() <= 3, held
 
 
 def test_the_evidence_tells_rule_domain_selector_and_version_of_the_policy(running: Running) -> None:
@@ -370,6 +370,23 @@ def test_whatever_is_edited_a_signature_gives_the_signed_order_or_nothing(
         if check.covered is not None and check.method == "dkim":
             found = read_message(check.covered, ())
             assert all(one.order is None or one.order.order_number == "Z1" for one in found)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        SIGNED.replace(b"From: ", b"From: " + b"(a" * 3000 + b" "),
+        SIGNED.replace(b"To: ", b"To: " + b'"a" <' * 20_000 + b" "),
+        b" continued\r\n" + SIGNED,
+        b"From : eve@evil.example\r\n" + SIGNED,
+        SIGNED.replace(b"d=platform.example", b"d=platform.example; d=platform.example"),
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=platform.example; s=s1; h=:::; bh==; b=====\r\n" + original("Z3"),
+        b"ARC-Seal: i=1\r\nARC-Message-Signature: i=9\r\nARC-Authentication-Results: \xff\r\n" + original("Z4"),
+    ],
+)
+def test_no_hostile_field_breaks_the_examination_or_is_believed(raw: bytes) -> None:
+    keys = Keys(lambda name, _: RECORDS.get(name, ()), 1, time.monotonic() + 9)
+    assert all(check.result == "fail" for check in examine(raw, RULES, keys))
 
 
 def test_attached_mails_are_found_octet_for_octet_at_any_depth_and_only_so_many() -> None:

@@ -29,6 +29,7 @@ from ion.trust.results import Passed, instance_of, passed_signatures, without_in
 
 MOST_SIGNATURES = 6  # by domains of the policy, in one mail
 MOST_ARC_SETS = 5
+_LONGEST_ADDRESSES = 8_000
 _READ_BY = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 _ALGORITHMS = (b"rsa-sha256", b"ed25519-sha256")  # RFC 8301: not SHA-1
 _SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,100}[a-z0-9_])?", re.IGNORECASE)
@@ -202,6 +203,9 @@ class _Mail:
             parsed = dkim.DKIM(octets)
         except IndexError as error:  # a mail that begins with a continuation line
             raise dkim.MessageFormatError("the header begins with a continuation") from error
+        # With a blank before the colon (RFC 5322, 4.5) it is a From field to some, and a mailbox line to the library.
+        if re.search(rb"(?im)^from[ \t]+:", re.split(rb"\r?\n\r?\n", octets, maxsplit=1)[0]):
+            raise dkim.MessageFormatError("a From field with a blank in its name")
         self.fields: list[tuple[bytes, bytes]] = [(name, value) for name, value in parsed.headers]
         self.body: bytes = parsed.body or b""
         self.signatures = tuple(self._signatures())
@@ -399,9 +403,14 @@ def _names(covers: bytes) -> tuple[bytes, ...]:
 
 
 def _addresses(values: Sequence[bytes]) -> list[str]:
-    """The addresses in address fields, lower-case."""
+    """The addresses in address fields, lower-case; none where a field is too long or too deep to be read."""
     texts = [" ".join(value.decode("utf-8", "replace").split()) for value in values]
-    return [address.lower() for _, address in email.utils.getaddresses(texts) if address]
+    if any(len(text) > _LONGEST_ADDRESSES for text in texts):
+        return []
+    try:
+        return [address.lower() for _, address in email.utils.getaddresses(texts) if address]
+    except (RecursionError, ValueError):  # the library takes comments apart by calling itself
+        return []
 
 
 def _aligned(sender: str, signer: str) -> bool:
