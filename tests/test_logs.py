@@ -171,6 +171,7 @@ def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path)
     for text in ((tmp_path / "log").read_text(), (tmp_path / "out").read_text(), night.stderr.decode(), ion.messages):
         assert MARKER.findall(text) == []
         assert address not in text
+    assert '"event": "retention done"' in (tmp_path / "log").read_text()  # `ion serve` runs it
     logged = (tmp_path / "log").read_text() + night.stderr.decode()
     for event in ("message kept", "message refused", "message read", "nightly export failed", "retention done"):
         assert f'"event": "{event}"' in logged

@@ -394,6 +394,19 @@ def test_one_order_is_erased_by_its_number(store: Store) -> None:
     assert problems(store) == []
 
 
+def test_an_erasure_goes_on_in_batches_of_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ion.store.privacy.BATCH_MESSAGES", 3)
+    monkeypatch.setattr("ion.store.privacy.BATCH_OCTETS", 100)
+    for number in range(11):
+        read(store, judged(an_order(f"{number}")), raw=f"{number} ".encode() * 20 * (1 + number % 4))
+    begun: list[str] = []
+    sa.event.listen(store._engine, "commit", lambda connection: begun.append("commit"))
+    assert erase(store, of_customer())["messages"] == 11
+    assert len(begun) > 4
+    assert exported(store) == []
+    assert problems(store) == []
+
+
 def test_the_record_of_an_erasure_answers_and_tells_nobody(store: Store) -> None:
     read(store, judged(an_order("1")))
     record = store.erase(store.plan_erasure(of_customer()), "a1b2")
