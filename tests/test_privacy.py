@@ -43,12 +43,13 @@ from tests.stores import (
     postgresql_server,
     postgresql_template,
     received,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ANA, BEN = "Ana.Marker@customer.example", "ben@customer.example"
