@@ -123,9 +123,11 @@ def test_mails_not_read_yet_are_told_by_the_exit_status(run: Run, data: Path, tm
     assert ANA not in done.err
 
 
-@pytest.mark.parametrize("email", ["ana", "@x.example", "ana@", "ana b@x.example", ""])
+@pytest.mark.parametrize("email", ["ana", "@x.example", "ana@", "ana b@x.example", "a\udcff@x.example", ""])
 def test_a_part_of_an_address_erases_nothing(email: str, run: Run) -> None:
     assert run("erase", "customer", "--email", email, "--yes").status == 2
+    for number in ("1\udcff", " ", ""):
+        assert run("erase", "order", number, "--yes").status == 2
     assert run("erase", "list").lines == []
 
 

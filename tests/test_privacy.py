@@ -190,10 +190,7 @@ def test_what_is_removed_is_in_no_file_of_the_database_any_more(way: str, tmp_pa
     assert set(octets_on_disk(folder, marker).values()) == {0}
 
 
-def test_a_reader_in_the_way_of_the_log_is_told_and_the_run_is_taken_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ion.store.engine.BUSY_TIMEOUT_SECONDS", 0.05)
+def test_a_reader_in_the_way_of_the_log_is_told_and_the_run_is_taken_up_again(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
     read(store, judged(an_order("1")))
     now = datetime.now(UTC) + 40 * DAYS
@@ -293,6 +290,17 @@ def test_an_erased_order_that_arrives_again_is_held_and_not_exported(grade: str,
     assert problems(store) == []
     assert erase(store, of_customer())["notifications"] == 1
     assert ANA.casefold() not in everything(store)
+    assert problems(store) == []
+
+
+def test_a_customer_who_sent_a_mail_is_erased_from_its_envelope_also_after_its_days(store: Store) -> None:
+    store.add_message(NewMessage("default", "smtp", b"Subject: hello\r\n\r\n", ANA, an_address(store)))
+    (message,) = store.claim_messages(1, 60)
+    store.store_judgement(message.id, message.claim_token, [])
+    assert store.purge_raw(datetime.now(UTC) + timedelta(seconds=5)) == 1
+    assert erase(store, of_customer())["messages"] == 1
+    assert ANA.casefold() not in everything(store)
+    assert store.check()["purged"] == {"retention": 0, "erasure": 1}
     assert problems(store) == []
 
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.store import tables
-from ion.store.engine import Database, insert_new
+from ion.store.engine import BUSY_TIMEOUT_SECONDS, Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
 from ion.store.published import chunks
@@ -123,11 +123,16 @@ class Privacy(Database):
         if not self._is_sqlite:
             return True
         connection = self._engine.raw_connection()
+        cursor = connection.cursor()
         try:
-            busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            # Not as long as a transaction would wait: whoever asks may be about to stop, and it can be done later.
+            cursor.execute("PRAGMA busy_timeout=1000")
+            return bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+        except self._engine.dialect.dbapi.OperationalError:  # type: ignore[union-attr]  # a connected engine has one
+            return False
         finally:
+            cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_SECONDS * 1000)}")
             connection.close()
-        return not busy
 
     def plan_erasure(self, subject: Subject) -> ErasurePlan:
         """Find everything that belongs to the subject. Changes nothing. Reads every order and, for a customer, every
@@ -324,6 +329,7 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
             further_keys.add(key)
     if mention is not None:
         messages |= {row.id for row in _streamed(connection, _raw_of(subject), 1) if mention.in_octets(row.raw)}
+        messages |= {row.id for row in _streamed(connection, _senders_of(subject)) if mention.in_text(row.mail_from)}
         notifications |= _without_order(connection, messages)
     elif subject.kind is ErasureKind.MERCHANT:
         messages |= {row.id for row in _streamed(connection, _messages_of(subject))}
@@ -389,6 +395,13 @@ def _raw_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
     query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.raw)).where(
         col(message.raw).is_not(None)
     )
+    return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
+
+
+def _senders_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    message = tables.Message
+    query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.mail_from))
+    query = query.where(col(message.mail_from).is_not(None))
     return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
 
 
