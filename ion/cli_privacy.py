@@ -68,6 +68,8 @@ def erase_order(
     """Erase one order with all its revisions and mails."""
     from ion.store import ErasureKind, Subject
 
+    if not number.strip() or not number.isprintable():
+        raise typer.BadParameter(f"{number!r} is no order number")
     _erase(settings_of(context), Subject(ErasureKind.ORDER, merchant, order_number=number), yes=yes)
 
 
@@ -139,5 +141,5 @@ def _tell_unfinished(emptied: bool, failed: list[str]) -> bool:
 def _check_email(email: str) -> None:
     # A part of an address would erase what belongs to others.
     local, _, domain = email.strip().rpartition("@")
-    if not local or not domain or any(letter.isspace() for letter in email.strip()):
+    if not local or not domain or not email.isprintable() or any(letter.isspace() for letter in email.strip()):
         raise typer.BadParameter(f"{email!r} is no mail address; give it whole, for example ana@example.com")

@@ -8,6 +8,7 @@
     ├── MailError                a file that is no mail at all            (exit 1)
     ├── StoreError               the database refused, the data is intact (exit 1)
     │   ├── StorageFullError     its disk is full
+    │   ├── ErasedMeanwhileError a file was written with what is erased   (`ion.store`)
     │   └── ClaimLostError       another process has the row now          (`ion.store`)
     ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
     ├── RefusedError             the relay refused the mail for good      (`ion.notify.submit`)

@@ -122,7 +122,7 @@ def remove_raw(store: Store, days: int, *, now: datetime, stop: threading.Event 
     while not stop.is_set() and (batch := store.purge_raw(now - timedelta(days=days))):
         removed += batch
         stop.wait(PAUSE_SECONDS)
-    return removed, store.empty_log()
+    return removed, not stop.is_set() and store.empty_log()
 
 
 def replace_erased_files(store: Store, *, now: datetime) -> tuple[list[Path], list[str]]:

@@ -43,12 +43,13 @@ from tests.stores import (
     postgresql_server,
     postgresql_template,
     received,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ANA, BEN = "Ana.Marker@customer.example", "ben@customer.example"
@@ -189,10 +190,7 @@ def test_what_is_removed_is_in_no_file_of_the_database_any_more(way: str, tmp_pa
     assert set(octets_on_disk(folder, marker).values()) == {0}
 
 
-def test_a_reader_in_the_way_of_the_log_is_told_and_the_run_is_taken_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ion.store.engine.BUSY_TIMEOUT_SECONDS", 0.05)
+def test_a_reader_in_the_way_of_the_log_is_told_and_the_run_is_taken_up_again(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
     read(store, judged(an_order("1")))
     now = datetime.now(UTC) + 40 * DAYS
@@ -295,6 +293,17 @@ def test_an_erased_order_that_arrives_again_is_held_and_not_exported(grade: str,
     assert problems(store) == []
 
 
+def test_a_customer_who_sent_a_mail_is_erased_from_its_envelope_also_after_its_days(store: Store) -> None:
+    store.add_message(NewMessage("default", "smtp", b"Subject: hello\r\n\r\n", ANA, an_address(store)))
+    (message,) = store.claim_messages(1, 60)
+    store.store_judgement(message.id, message.claim_token, [])
+    assert store.purge_raw(datetime.now(UTC) + timedelta(seconds=5)) == 1
+    assert erase(store, of_customer())["messages"] == 1
+    assert ANA.casefold() not in everything(store)
+    assert store.check()["purged"] == {"retention": 0, "erasure": 1}
+    assert problems(store) == []
+
+
 def test_the_same_octets_again_bring_nothing_back(store: Store) -> None:
     raw = f"Subject: x\r\n\r\n{ANA}".encode()
     read(store, judged(an_order("1")), raw=raw)
@@ -391,6 +400,19 @@ def test_one_order_is_erased_by_its_number(store: Store) -> None:
     read(store, judged(an_order("1")), judged(an_order("2")))
     assert erase(store, Subject(ErasureKind.ORDER, "default", order_number="1"))["orders"] == 1
     assert exported(store) == ["2"]
+    assert problems(store) == []
+
+
+def test_an_erasure_goes_on_in_batches_of_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ion.store.privacy.BATCH_MESSAGES", 3)
+    monkeypatch.setattr("ion.store.privacy.BATCH_OCTETS", 100)
+    for number in range(11):
+        read(store, judged(an_order(f"{number}")), raw=f"{number} ".encode() * 20 * (1 + number % 4))
+    begun: list[str] = []
+    sa.event.listen(store._engine, "commit", lambda connection: begun.append("commit"))
+    assert erase(store, of_customer())["messages"] == 11
+    assert len(begun) > 4
+    assert exported(store) == []
     assert problems(store) == []
 
 

@@ -34,12 +34,13 @@ from tests.stores import (
     postgresql_server,
     postgresql_template,
     received,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 
 def an_order(number: str = "GE1", **changes: Any) -> Order:

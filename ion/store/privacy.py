@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.store import tables
-from ion.store.engine import Database, insert_new
+from ion.store.engine import BUSY_TIMEOUT_SECONDS, Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
 from ion.store.published import chunks
@@ -123,11 +123,16 @@ class Privacy(Database):
         if not self._is_sqlite:
             return True
         connection = self._engine.raw_connection()
+        cursor = connection.cursor()
         try:
-            busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            # Not as long as a transaction would wait: whoever asks may be about to stop, and it can be done later.
+            cursor.execute("PRAGMA busy_timeout=1000")
+            return bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+        except self._engine.dialect.dbapi.OperationalError:  # type: ignore[union-attr]  # a connected engine has one
+            return False
         finally:
+            cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_SECONDS * 1000)}")
             connection.close()
-        return not busy
 
     def plan_erasure(self, subject: Subject) -> ErasurePlan:
         """Find everything that belongs to the subject. Changes nothing. Reads every order and, for a customer, every
@@ -147,10 +152,15 @@ class Privacy(Database):
         """
         begun_at, whole_merchant = utc_now(), plan.subject.kind is ErasureKind.MERCHANT
         erasure_id = self._begin_erasure(plan, subject_digest, begun_at)
-        for ids in chunks(plan.messages):
-            for message_id in ids:
-                with self.writing() as connection:
-                    _erase_message(connection, message_id, erasure_id, whole_merchant=whole_merchant)
+        at = 0
+        while at < len(plan.messages):
+            octets = 0
+            with self.writing() as connection:
+                for message_id in plan.messages[at : at + BATCH_MESSAGES]:
+                    octets += _erase_message(connection, message_id, erasure_id, whole_merchant=whole_merchant)
+                    at += 1
+                    if octets > BATCH_OCTETS:
+                        break
         for ids in chunks(plan.outgoing):
             with self.writing() as connection:
                 _erase_outgoing(connection, ids)
@@ -203,7 +213,7 @@ class Privacy(Database):
             )
 
     def _begin_erasure(self, plan: ErasurePlan, subject_digest: str | None, begun_at: datetime) -> int:
-        """The record and the order numbers come first: what arrives from now on is held."""
+        """The record and the order numbers come first: what arrives from now on is held. Several transactions."""
         row = {
             "kind": plan.subject.kind.value,
             "merchant": plan.subject.merchant,
@@ -213,16 +223,19 @@ class Privacy(Database):
             "counts_json": json.dumps(plan.counts()),
         }
         with self.writing() as connection:
-            for merchant in sorted({merchant for merchant, _, _ in plan.order_keys}):
-                lock_merchant(connection, merchant)
             erasure_id = connection.execute(
                 sa.insert(tables.Erasure).returning(col(tables.Erasure.id)), row
             ).scalar_one()
             assert erasure_id is not None
-            for merchant, platform, order_number in plan.order_keys:
-                key = {"merchant": merchant, "platform": platform, "order_number": order_number}
-                insert_new(connection, tables.ErasedOrder, "order_number", **key, erasure_id=erasure_id)
-            return erasure_id
+        for start in range(0, len(plan.order_keys), BATCH_MESSAGES):
+            keys = plan.order_keys[start : start + BATCH_MESSAGES]
+            with self.writing() as connection:
+                for merchant in sorted({merchant for merchant, _, _ in keys}):
+                    lock_merchant(connection, merchant)  # nobody is applying one of them meanwhile
+                for merchant, platform, order_number in keys:
+                    key = {"merchant": merchant, "platform": platform, "order_number": order_number}
+                    insert_new(connection, tables.ErasedOrder, "order_number", **key, erasure_id=erasure_id)
+        return erasure_id
 
 
 def is_erased(connection: sa.Connection, merchant: str, platform: str, order_number: str) -> bool:
@@ -316,6 +329,7 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
             further_keys.add(key)
     if mention is not None:
         messages |= {row.id for row in _streamed(connection, _raw_of(subject), 1) if mention.in_octets(row.raw)}
+        messages |= {row.id for row in _streamed(connection, _senders_of(subject)) if mention.in_text(row.mail_from)}
         notifications |= _without_order(connection, messages)
     elif subject.kind is ErasureKind.MERCHANT:
         messages |= {row.id for row in _streamed(connection, _messages_of(subject))}
@@ -384,6 +398,13 @@ def _raw_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
     return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
 
 
+def _senders_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    message = tables.Message
+    query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.mail_from))
+    query = query.where(col(message.mail_from).is_not(None))
+    return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
+
+
 def _messages_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
     """The messages of a merchant that no erasure has been over yet."""
     message, purge = tables.Message, tables.MessagePurge
@@ -439,19 +460,23 @@ def _files_with(connection: sa.Connection, order_ids: Iterable[int]) -> int:
     return len(found)
 
 
-def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, *, whole_merchant: bool) -> None:
+def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, *, whole_merchant: bool) -> int:
+    """Remove the raw octets of a message and who sent it; how many octets. One that is to be read again stays."""
     message, purge = tables.Message, tables.MessagePurge
-    state = connection.execute(sa.select(col(message.state)).where(col(message.id) == message_id)).scalar_one()
+    state, size_bytes = connection.execute(
+        sa.select(col(message.state), col(message.size_bytes)).where(col(message.id) == message_id)
+    ).one()
     if state in _UNREAD and not whole_merchant:
-        return
+        return 0
     if state == MessageState.PURGED:
         connection.execute(sa.update(purge).where(col(purge.message_id) == message_id).values(erasure_id=erasure_id))
     elif not _purge(connection, message_id, state, erasure_id):
-        return
+        return 0
     values: dict[str, Any] = {"mail_from": None, "last_error": None}
     if whole_merchant:
         values["rcpt_to"] = f"{ERASED}-{message_id}"  # part of a key: each has one of its own
     connection.execute(sa.update(message).where(col(message.id) == message_id).values(**values))
+    return size_bytes
 
 
 def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:

@@ -56,6 +56,7 @@ class PublishedFiles(Database):
                 erased = connection.execute(
                     sa.select(col(tables.OrderRow.erased_at))
                     .where(col(tables.OrderRow.id).in_(some))
+                    .order_by(col(tables.OrderRow.id))
                     .with_for_update(read=True)
                 ).scalars()
                 if any(erased.all()):
