@@ -44,7 +44,7 @@ def postgresql_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql_server: str) -> str:
     """The name of a database there with the schema in it, to be copied: quicker than to migrate for each test."""
-    store = open_store(_created(postgresql_server, "ion_template"), mail_domain="mail.example")
+    store = open_store(created(postgresql_server, "ion_template"), mail_domain="mail.example")
     store.close()
     return "ion_template"
 
@@ -54,7 +54,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, once on each kind of database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'data' / 'ion.db'}"
-    return _created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}")
+    return created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}")
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "data" / "ion.db")
         return f"sqlite:///{tmp_path / 'data' / 'ion.db'}"
     template = request.getfixturevalue("postgresql_template")
-    return _created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}", template)
+    return created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}", template)
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def store(store_url: str) -> Iterator[Store]:
     opened.close()
 
 
-def _created(server_url: str, name: str, template: str = "template1") -> str:
+def created(server_url: str, name: str, template: str = "template1") -> str:
+    """The URL of a new database there."""
     server = sa.make_url(server_url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

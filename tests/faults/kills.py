@@ -67,11 +67,17 @@ def kill_and_count(
                     time.sleep(chance.random())
                 serving.kill(whole_group=chance.random() < 0.5)
                 kills["random"] += 1
+            # One end that is asked for, under the same load.
+            serving = installation.serve().wait_until_serving()
+            known, until = load.acknowledged(), time.monotonic() + POINT_SECONDS
+            while load.acknowledged() < known + 3 and time.monotonic() < until:
+                time.sleep(0.02)
+            stopped = serving.stop()
             serving = installation.serve().wait_until_serving()
             load.finish()
         held = 0 if wait_for_leases else end_leases_of_the_dead(installation)
         caught_up = installation.wait_until_read(600)
-        stopped = serving.stop()
+        stopped = max(stopped, serving.stop())
     finally:
         if serving is not None:
             serving.kill(whole_group=True)

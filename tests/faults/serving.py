@@ -84,8 +84,12 @@ class Installation:
 
     def problems(self) -> list[str]:
         """What `ion check` finds wrong."""
-        found: list[str] = self.ion.lines("check")[0]["problems"]
-        return found
+        store = self.open()
+        try:
+            found: list[str] = store.check()["problems"]
+            return found
+        finally:
+            store.close()
 
 
 @dataclass
