@@ -16,7 +16,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     store = open_store(settings.store_url, mail_domain=settings.mail_domain)
-    listener = Listener(store, port=int(sys.argv[1]), max_message_bytes=settings.smtp_max_message_bytes)
+    listener = Listener(store, port=int(sys.argv[1]))
     listener.start()
     stop.wait()
     listener.stop()
