@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -248,8 +249,8 @@ def _held(running: Running, shop: Shop, count: int, seed: int) -> Counter[str]:
 
 def test_genuine_mails_by_every_way_are_believed_where_the_policy_says_so(running: Running) -> None:
     shop = running.shop("genuine", *BELIEVING)
-    assert _held(running, shop, 4 * len(WAYS), seed=4) == {}
-    assert len(running.exported(shop)) == 4 * len(WAYS)
+    assert _held(running, shop, 2 * len(WAYS), seed=4) == {}
+    assert len(running.exported(shop)) == 2 * len(WAYS)
 
 
 def test_genuine_mails_are_held_by_default(running: Running) -> None:
@@ -533,6 +534,7 @@ class Commands:
 
     def lines(self, *arguments: str | int | Path, status: int = 0) -> list[Any]:
         done = CliRunner().invoke(app, [*map(str, arguments)], env=self._environment)
+        structlog.reset_defaults()  # the command's logs went to a stream that is closed now
         error = done.exception
         assert (error.exit_status if isinstance(error, IonError) else done.exit_code) == status, done.output
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
