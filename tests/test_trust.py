@@ -4,6 +4,7 @@ loopback."""
 
 import json
 import smtplib
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -23,6 +25,8 @@ from ion.errors import IonError, StoreError
 from ion.inbox import Envelope, Listener, receive
 from ion.reading import read_message
 from ion.store import Store, TrustRuleError, open_store
+from ion.store.engine import make_engine
+from ion.store.schema import MIGRATIONS
 from ion.trust import Authenticator, Evidence
 from ion.trust.checks import Rules, examine
 from ion.trust.keys import Keys
@@ -245,8 +249,8 @@ def _held(running: Running, shop: Shop, count: int, seed: int) -> Counter[str]:
 
 def test_genuine_mails_by_every_way_are_believed_where_the_policy_says_so(running: Running) -> None:
     shop = running.shop("genuine", *BELIEVING)
-    assert _held(running, shop, 4 * len(WAYS), seed=4) == {}
-    assert len(running.exported(shop)) == 4 * len(WAYS)
+    assert _held(running, shop, 2 * len(WAYS), seed=4) == {}
+    assert len(running.exported(shop)) == 2 * len(WAYS)
 
 
 def test_genuine_mails_are_held_by_default(running: Running) -> None:
@@ -530,6 +534,7 @@ class Commands:
 
     def lines(self, *arguments: str | int | Path, status: int = 0) -> list[Any]:
         done = CliRunner().invoke(app, [*map(str, arguments)], env=self._environment)
+        structlog.reset_defaults()  # the command's logs went to a stream that is closed now
         error = done.exception
         assert (error.exit_status if isinstance(error, IonError) else done.exit_code) == status, done.output
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -575,3 +580,45 @@ def test_the_policy_is_kept_by_a_command_and_counts_at_the_next_mail(tmp_path: P
         assert policy["rules"] == [{"kind": "recipient", "value": ORDERS}]
         ion.lines("merchant", "trust", "default", "add", "dkim", status=2)
         ion.lines("merchant", "trust", "default", "add", "dkim", "gmail.com", status=2)
+
+
+def test_without_the_libraries_for_signatures_the_mail_waits_and_the_cause_names_them(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = running.shop("no-library", *BELIEVING)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "ion.trust.checks", None)
+        receive(running.store, PLATFORM.sign(original("M1")), Envelope(None, (), "file", shop.name))
+        running.worker.run_once()
+    (row,) = table_of(running.store, "SELECT state, last_error FROM message ORDER BY id DESC LIMIT 1")
+    assert row[0] == "retry" and "ion-orders[dkim]" in row[1]
+    running.make_due()
+    assert [one.state for one in running.read(shop)] == ["applied"]
+
+
+def test_notifications_of_before_keep_their_rows_and_links(tmp_path: Path) -> None:
+    from alembic.command import upgrade
+    from alembic.config import Config
+
+    url = f"sqlite:///{tmp_path / 'ion.db'}"
+    engine = make_engine(url, foreign_keys=False)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        upgrade(config, "0001")
+        when = "'2026-11-23 12:00:00.000000'"
+        for statement in (
+            f"INSERT INTO merchant VALUES ('default', '[]', NULL, {when})",
+            "INSERT INTO message (id, merchant, door, sha256, size_bytes, rcpt_to, received_at, state, state_at, "
+            f"attempts, failures, raw) VALUES (1, 'default', 'smtp', 'x', 1, 'a', {when}, 'read', {when}, 1, 0, x'00')",
+            "INSERT INTO notification (id, message_id, position, merchant, grade, state, problems_json, judged_at) "
+            f"VALUES (7, 1, 1, 'default', 'consistent', 'held', '[]', {when})",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    store = open_store(url)
+    (found,) = store.waiting_notifications()
+    assert (found.notifications[0].notification, found.notifications[0].evidence) == (7, None)
+    assert store.dismiss_notification(7, by="Ana").state == "dismissed"
+    store.close()
