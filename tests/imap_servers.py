@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -95,9 +96,9 @@ def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pop
     finally:
         process.terminate()
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            process.wait(2)
+        except subprocess.TimeoutExpired:  # it waits for connections that nobody uses any more
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -63,7 +63,7 @@ def state_of(store: Store) -> tuple[str, str | None]:
 # What is stored
 
 
-@pytest.mark.parametrize("kind", ["dovecot", "pymap"])
+@pytest.mark.parametrize("kind", ["dovecot", pytest.param("pymap", marks=pytest.mark.long)])
 def test_each_message_is_stored_once_as_it_is_for_the_accounts_merchant(
     kind: str, store: Store, user: str, request: pytest.FixtureRequest
 ) -> None:
@@ -328,7 +328,6 @@ def test_a_folder_made_anew_is_fetched_from_its_beginning_and_nothing_is_doubled
     client = dovecot.client(user)
     client.delete("Orders")
     client.logout()
-    time.sleep(1.1)  # Dovecot makes the number of the second
     dovecot.create(user, "Orders")
     dovecot.deliver(user, [new := mail("new"), *mails], "Orders")
     assert fetch(store, shop) == Fetched(new=1, known=3)
@@ -489,7 +488,7 @@ def test_a_server_that_hangs_up_on_waiting_is_asked_again_only_when_it_is_due(
                 from tests.imap_proxy import _end
 
                 _end(sock)
-            time.sleep(1)
+            time.sleep(0.4)
             assert proxy.connections == 1
         finally:
             fetchers.stop()
@@ -522,18 +521,32 @@ def test_an_account_in_trouble_holds_up_no_other(store: Store, user: str, doveco
 
 def test_pauses_grow_with_jitter_to_at_most_a_quarter_of_an_hour(store: Store, user: str) -> None:
     fetcher = ImapFetcher(store, account(Server(1), user), max_message_bytes=LIMIT)
-    errors = {
-        imap.BROKEN_OFF: UnreachableError("x"),
-        imap.THROTTLED: imap_session.ThrottledError("x"),
-        imap.REFUSED: SignInRefusedError("x"),
-    }
-    for (first, longest), error in errors.items():
-        pauses = [fetcher._failed(error) for _ in range(40)]
+    for kind in (imap.BROKEN_OFF, imap.THROTTLED, imap.REFUSED):
+        first, longest = kind
+        pauses = [fetcher._growing(kind) for _ in range(40)]
         assert first / 2 <= pauses[0] <= first
         assert all(longest / 2 <= pause <= longest <= 900 for pause in pauses[12:])
         assert len(set(pauses[12:])) > 20
+
+
+@pytest.mark.parametrize(
+    ("error", "first_pause", "state"),
+    [
+        (UnreachableError("x"), imap.BROKEN_OFF[0], ImapAccountState.FAILING),
+        (StoreError("x"), imap.BROKEN_OFF[0], ImapAccountState.FAILING),
+        (RuntimeError("x"), imap.BROKEN_OFF[0], ImapAccountState.FAILING),
+        (imap_session.ThrottledError("x"), imap.THROTTLED[0], ImapAccountState.FAILING),
+        (SignInRefusedError("x"), imap.REFUSED[0], ImapAccountState.REFUSED),
+        (FolderError("x"), 120, ImapAccountState.FAILING),  # the other folders are looked into at the usual times
+    ],
+)
+def test_each_kind_of_trouble_has_its_state_and_pause(
+    error: Exception, first_pause: float, state: ImapAccountState, store: Store, user: str
+) -> None:
+    fetcher = ImapFetcher(store, account(Server(1), user, round_seconds=120), max_message_bytes=LIMIT)
+    assert first_pause / 2 <= fetcher._failed(error) <= first_pause
     status = store.imap_account_status("shop")
-    assert status is not None and status.failures == 120 and status.state is ImapAccountState.REFUSED
+    assert status is not None and (status.state, status.failures) == (state, 1)
 
 
 def test_after_a_restart_a_server_is_left_alone_for_as_long_as_it_was_to_be(store: Store, user: str) -> None:

@@ -3,11 +3,15 @@
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from ion.cli import app
 from ion.config import load_settings, masked
 from ion.errors import SettingError
+from ion.store import open_store
 from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
 from tests.programs import Ion
 from tests.test_imap import mail, until
@@ -104,6 +108,13 @@ def _accounts(tmp_path: Path, *tables: str) -> str:
     return str(_file(tmp_path, "".join(f"[[imap]]\n{common}{table}\n" for table in tables)))
 
 
+def listed(config: str, data_dir: Path, *arguments: str) -> list[Any]:
+    """What `ion imap` prints, run in this process. Raises what it raises."""
+    command = ["--config", config, "--data-dir", str(data_dir), "imap", *arguments]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
 def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(tmp_path: Path, dovecot: Server) -> None:
     user = uuid.uuid4().hex
     dovecot.deliver(user, [mail(1), mail(2)])
@@ -117,19 +128,21 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
     assert (down["account"], down["new"]) == ("down", 0) and "does not answer" in down["error"]
     assert up == {"account": "up", "new": 2, "known": 0, "skipped": 0}
     assert user not in ion.messages
-    assert ion.lines("check")[0]["messages"]["states"]["ignored"] == 2
-    (listed,) = ion.lines("imap", "--account", "up")
-    assert (listed["state"], listed["merchant"]) == ("ok", "default")
-    assert [(one["folder"], one["last_uid"], one["skipped"]) for one in listed["folders"]] == [("INBOX", 2, [])]
-    assert ion.lines("imap", "--account", "down")[0]["state"] == "failing"
+    store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
+    assert store.counts()["ignored"] == 2
+    store.close()
+    down, up = listed(config, ion.data_dir)
+    assert (down["state"], up["state"], up["merchant"]) == ("failing", "ok", "default")
+    assert [(one["folder"], one["last_uid"], one["skipped"]) for one in up["folders"]] == [("INBOX", 2, [])]
 
 
 def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
-    Ion(tmp_path / "data").run("fetch", status=3)
-    ion = Ion(tmp_path / "data", ION_CONFIG=_accounts(tmp_path, 'name = "shop"\nuser = "u"'))
-    ion.run("imap", "--account", "shopp", status=3)
-    assert "shopp" in ion.messages
-    assert ion.lines("imap")[0]["state"] == "new"
+    config = _accounts(tmp_path, 'name = "shop"\nuser = "u"')
+    assert listed(config, tmp_path / "data")[0]["state"] == "new"
+    with pytest.raises(SettingError, match="shopp"):
+        listed(config, tmp_path / "data", "--account", "shopp")
+    with pytest.raises(SettingError, match=r"no \[\[imap\]\] table"):
+        listed(str(_file(tmp_path, "")), tmp_path / "data")
 
 
 def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot: Server) -> None:
@@ -144,4 +157,6 @@ def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot
         process.terminate()
         process.communicate(timeout=15)
     assert process.returncode == 0
-    assert ion.lines("check")[0]["messages"]["received"] == 1
+    store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
+    assert sum(store.counts().values()) == 1
+    store.close()

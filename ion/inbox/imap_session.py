@@ -309,7 +309,7 @@ class ImapSession:
         return next((int(item) for item in items if item and item.strip().isdigit()), None)
 
     def _told(
-        self, call: Callable[[], Answer], refused: type[IonError], words: str, *, seconds: float = COMMAND_SECONDS
+        self, call: Callable[[], Answer], refused: type[IonError], words: str, *, seconds: float | None = None
     ) -> list[Any]:
         """What a command brings. Raises `refused` with `words` where the server says NO or BAD."""
         status, data = self._ask(call, seconds=seconds)
@@ -317,10 +317,10 @@ class ImapSession:
             _refuse(refused, words, data)
         return list(data)
 
-    def _ask(self, call: Callable[[], Any], *, seconds: float = COMMAND_SECONDS) -> Any:
-        """What `call` returns, within `seconds`; a BAD as an answer like any other."""
+    def _ask(self, call: Callable[[], Any], *, seconds: float | None = None) -> Any:
+        """What `call` returns, within `seconds` (None: as for any command); a BAD as an answer like any other."""
         try:
-            with deadline(seconds, self.abort):
+            with deadline(COMMAND_SECONDS if seconds is None else seconds, self.abort):
                 return call()
         except imaplib.IMAP4.readonly:
             raise
