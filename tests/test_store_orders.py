@@ -157,7 +157,7 @@ def test_claiming_looks_at_open_messages_only(tmp_path: Path) -> None:
     store.claim_messages(1, 60)
     (query,) = (statement for statement in statements if "ORDER BY" in statement)
     with store.reading() as connection:
-        values = ("received", "2026-11-23 12:00:00.000000", 1, 0)
+        values = ("received", "2026-11-23 12:00:00.000000", "2026-11-23 12:05:00.000000", 1, 0)
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).all()
     assert [row[-1] for row in plan] == ["SEARCH message USING INDEX ix_message_due_at_id (due_at>?)"]
     store.close()
