@@ -150,7 +150,7 @@ class Settings(BaseSettings):
 
     @field_validator("smtp_proxy_addresses")
     @classmethod
-    def _are_networks(cls, value: str) -> str:
+    def _are_networks(cls, value: str | None) -> str | None:
         try:
             _networks(value)
         except ValueError as error:
@@ -230,8 +230,8 @@ class Settings(BaseSettings):
         return ZoneInfo(self.time_zone)
 
 
-def _networks(text: str) -> tuple[str, ...]:
-    return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+def _networks(text: str | None) -> tuple[str, ...]:
+    return tuple(str(ip_network(part.strip())) for part in (text or "").split(",") if part.strip())
 
 
 SECRETS = tuple(

@@ -307,18 +307,18 @@ def test_mail_beyond_the_byte_budget_is_put_off_while_others_go_on(store: Store,
     limits = Limits(max_message_bytes=100_000, memory_bytes=100_000)
     with _listening(store, limits=limits) as listener, Raw(listener) as first, Raw(listener) as second:
         first.begin(an_address(store))
-        first.send(b"x" * 60_000)
-        _until(lambda: listener.budget.held_bytes == 60_000)
+        first.send(b"x" * 90_000)
+        _until(lambda: listener.budget.held_bytes == 90_000)
         second.begin(an_address(store))
-        second.send(b"y" * 60_000 + b"\r\n.\r\n")
+        second.send(b"y" * 90_000 + b"\r\n.\r\n")
         assert second.answer().startswith("452 4.3.1")
         first.send(b"\r\n.\r\n")
         assert first.answer().startswith("250")
         second.begin(an_address(store))
-        second.send(b"y" * 60_000 + b"\r\n.\r\n")
+        second.send(b"y" * 90_000 + b"\r\n.\r\n")
         assert second.answer().startswith("250")
         assert listener.budget.held_bytes == 0
-    assert [len(raw) for raw in kept(database)] == [60_002, 60_002]
+    assert [len(raw) for raw in kept(database)] == [90_002, 90_002]
 
 
 def test_a_client_that_takes_no_answers_is_not_answered_for_ever(store: Store) -> None:

@@ -24,6 +24,9 @@ from tests.programs import program
 from tests.smtp_client import Raw, kept
 from tests.stores import an_address
 
+OPTIONS = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=mx.example"
+OPTIONS += " -addext subjectAltName=DNS:mx.example"
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
@@ -45,26 +48,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path]]:
     for number in range(2):
         chain, key = folder / f"{number}.pem", folder / f"{number}.key"
         subprocess.run(
-            [
-                program("openssl"),
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-keyout",
-                str(key),
-                "-out",
-                str(chain),
-                "-days",
-                "30",
-                "-subj",
-                "/CN=mx.example",
-                "-addext",
-                "subjectAltName=DNS:mx.example",
-            ],
+            [program("openssl"), *OPTIONS.split(), "-keyout", str(key), "-out", str(chain)],
             check=True,
             capture_output=True,
             timeout=30,
@@ -209,6 +193,8 @@ def test_a_certificate_that_cannot_be_used_is_a_setting_error(pairs: list[tuple[
         Certificate(pairs[0][0], pairs[1][1])
     with pytest.raises(SettingError, match="No such file"):
         Certificate(Path("/nowhere/chain.pem"), pairs[0][1])
+    with pytest.raises(SettingError, match="smtp_memory_bytes"):
+        Listener(store, limits=Limits(max_message_bytes=100_000_000))
     for options in ({"tls_port": 0}, {"user": "u", "password": "p"}, {"sign_in_required": True}):
         with pytest.raises(SettingError, match="needs"):
             Listener(store, **options)

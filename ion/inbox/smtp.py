@@ -20,7 +20,7 @@ from ion.config import Settings
 from ion.errors import SettingError, StorageFullError
 from ion.inbox import replies
 from ion.inbox.commit import Committer, Waiting
-from ion.inbox.connection import Connection, Kind
+from ion.inbox.connection import READ_BYTES, Connection, Kind
 from ion.inbox.limits import ByteBudget, Connections, Limits
 from ion.inbox.tls import Certificate
 from ion.store import Store
@@ -78,7 +78,12 @@ class Listener:
         self.password = password
         self.sign_in_required = sign_in_required
         self.hostname = hostname or socket.gethostname() or "localhost"
-        self.budget = ByteBudget(self.limits.memory_bytes)
+        if self.limits.memory_bytes < self.limits.max_message_bytes:
+            raise SettingError(
+                f"smtp_memory_bytes {self.limits.memory_bytes} is less than smtp_max_message_bytes "
+                f"{self.limits.max_message_bytes}, so such a message would never be taken"
+            )
+        self.budget = ByteBudget(self.limits.memory_bytes + READ_BYTES)  # the block with the end of the last message
         self.connections = Connections(self.limits.max_connections, self.limits.max_connections_per_address)
         self.sessions: set[Connection] = set()
         self.stopping = False
