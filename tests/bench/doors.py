@@ -67,7 +67,8 @@ def accept(out: Out, scratch: Path, rounds: int, count: int) -> None:
     conditions(
         out,
         f"One order mail of {mail.stat().st_size / 1000:.0f} kB, {count} times a round to {count} recipients,",
-        f"{clients.SESSIONS} sessions of smtp-source; mails a second. This program: the listener and its store (SQLite, synchronous=FULL), without",
+        f"{clients.SESSIONS} sessions of smtp-source; mails a second. This program: the listener and its",
+        "store (SQLite, synchronous=FULL), without",
         "the worker; each mail is a row, synced before its 250. smtp-sink reads the mail and says yes: it parses no",
         "address, checks no octet, keeps nothing.",
     )
@@ -88,7 +89,8 @@ def queue(out: Out, scratch: Path, rounds: int, count: int) -> None:
     mail = _one_mail(scratch)
     conditions(
         out,
-        f"The same mail, {count} times a round, a connection per message. Postfix: an instance of its own, as it comes,",
+        f"The same mail, {count} times a round, a connection per message. Postfix: an instance of its",
+        "own, as it comes,",
         "which syncs each mail as a file into its queue before its 250; the mails are held there, so that no delivery",
         "competes with taking them. It looks up no recipient, since it takes a whole domain. Both on one file system.",
     )
@@ -109,7 +111,8 @@ def stored_orders(out: Out, scratch: Path, rounds: int, count: int, maildev: Pat
         out,
         f"{count} different order mails a round, {clients.SESSIONS} kept connections, mails a second. The client is",
         "our own: smtp-source cannot send different mails. This program: `ion serve` as it comes, from the first octet",
-        f"until every mail is a stored order (synced, read, proved, stored). {peers.MAILDEV}: until the last 250; it parses each mail,",
+        f"until every mail is a stored order (synced, read, proved, stored). {peers.MAILDEV}: until the",
+        "last 250; it parses each mail,",
         "keeps it in memory and as an unsynced file, without its page; it extracts nothing.",
     )
     rows = []
@@ -131,7 +134,8 @@ def cpu(out: Out, scratch: Path, rounds: int, count: int) -> None:
     conditions(
         out,
         f"`ion serve` as it comes, {count} different direct mails a round over {clients.SESSIONS} kept connections:",
-        "processor time (user and system) of all its processes, from the first octet until the last order is stored, for each mail.",
+        "processor time (user and system) of all its processes, from the first octet until the last",
+        "order is stored, for each mail.",
     )
     rows = []
     for name, names, aim in (
