@@ -14,12 +14,13 @@ from tests.stores import (
     empty_url,
     postgresql_server,
     postgresql_template,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 
 def told(order: Order, **header: Any) -> bytes:

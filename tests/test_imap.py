@@ -17,10 +17,10 @@ from ion.inbox.oauth import SignInRefusedError
 from ion.store import CursorMovedError, ImapAccountState, ImapCursor, NewMessage, SkippedMessage, Store, open_store
 from tests.imap_proxy import Fault, Proxy
 from tests.imap_servers import HOST, PASSWORD, Server, dovecot, pymap
-from tests.stores import postgresql_server, postgresql_template, store_url, table_of
+from tests.stores import postgresql_server, postgresql_template, sqlite_template, store_url, table_of
 from tests.stores import store as any_store
 
-__all__ = ["any_store", "dovecot", "postgresql_server", "postgresql_template", "pymap", "store_url"]
+__all__ = ["any_store", "dovecot", "postgresql_server", "postgresql_template", "pymap", "sqlite_template", "store_url"]
 
 LIMIT = 50_000
 

@@ -25,12 +25,13 @@ from tests.stores import (
     claimed,
     postgresql_server,
     postgresql_template,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 LINK = "https://mail-settings.google.com/mail/vf-%5BANGjdJ_x-1%5D-Ab_c"
 CANCEL = "https://mail-settings.google.com/mail/uf-%5BANGjdJ_x-1%5D-Ab_c"

@@ -293,6 +293,27 @@ def test_an_erased_order_that_arrives_again_is_held_and_not_exported(grade: str,
     assert problems(store) == []
 
 
+def test_an_erased_order_is_taken_in_again_where_a_person_releases_it(store: Store) -> None:
+    read(store, judged(an_order("1")))
+    erase(store, of_customer())
+    (held,) = store.notifications_of(read(store, judged(an_order("1"))))
+    assert store.release_notification(held.id, by="Ana").state == "applied"
+    assert exported(store) == ["1"]
+    assert store.order("default", "zonos", "1") == an_order("1")
+    assert problems(store) == []
+    (again,) = store.notifications_of(read(store, judged(an_order("1"))))
+    assert again.state == "duplicate"
+
+
+def test_an_older_revision_of_an_erased_order_cannot_be_released(store: Store) -> None:
+    read(store, judged(an_order("1"), revision=3))
+    erase(store, of_customer())
+    (held,) = store.notifications_of(read(store, judged(an_order("1"), revision=2)))
+    with pytest.raises(StoreError, match="erased at revision 3"):
+        store.release_notification(held.id, by="Ana")
+    assert exported(store) == []
+
+
 def test_a_customer_who_sent_a_mail_is_erased_from_its_envelope_also_after_its_days(store: Store) -> None:
     store.add_message(NewMessage("default", "smtp", b"Subject: hello\r\n\r\n", ANA, an_address(store)))
     (message,) = store.claim_messages(1, 60)

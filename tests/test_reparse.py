@@ -25,12 +25,13 @@ from tests.stores import (
     postgresql_server,
     postgresql_template,
     received,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "sample_emails").rglob("*.eml"))
 EVERYTHING = "SELECT * FROM {} ORDER BY 1, 2"

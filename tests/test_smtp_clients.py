@@ -84,9 +84,11 @@ def _memory(pid: int, what: str = "VmHWM") -> int:
 def test_swaks_delivers(protocol: str, listener: Listener, store: Store, database: Path) -> None:
     port = listener.lmtp_port if protocol == "LMTP" else listener.port
     done = subprocess.run(
-        [program("swaks"), "--server", f"{listener.host}:{port}", "--protocol", protocol, "--to", an_address(store)]
-        + "--from a@b.example --h-Subject by_swaks --body".split()
-        + ["Hello\n.dot\n"],
+        [
+            *(program("swaks"), "--server", f"{listener.host}:{port}", "--protocol", protocol),
+            *("--to", an_address(store), "--from", "a@b.example"),
+            *("--h-Subject", "by_swaks", "--body", "Hello\n.dot\n"),
+        ],
         capture_output=True,
         timeout=30,
         check=False,
@@ -102,8 +104,10 @@ def test_smtp_source_delivers_every_message(
     options: list[str], listener: Listener, store: Store, database: Path
 ) -> None:
     done = subprocess.run(
-        [program("smtp-source"), *options, "-s", "8", "-m", "100", "-l", "40000", "-f", "a@b.example"]
-        + f"-t {an_address(store)} inet:{listener.host}:{listener.port}".split(),
+        [
+            *(program("smtp-source"), *options, "-s", "8", "-m", "100", "-l", "40000", "-f", "a@b.example"),
+            *("-t", an_address(store), f"inet:{listener.host}:{listener.port}"),
+        ],
         capture_output=True,
         timeout=60,
         check=False,

@@ -57,12 +57,13 @@ from tests.stores import (
     judged,
     postgresql_server,
     postgresql_template,
+    sqlite_template,
     store,
     store_url,
     table_of,
 )
 
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "store", "store_url"]
+__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 OURS = "mx.ours.example"
 BELIEVING = (

@@ -19,9 +19,10 @@ from sqlmodel import col
 from ion.errors import StoreError
 from ion.store import tables
 from ion.store.engine import Database, one_row
-from ion.store.judgements import StoredNotification, bring_in, insert_revision, why_inapplicable
+from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
 from ion.store.merchants import lock_merchant
-from ion.store.orders import Content, order_of
+from ion.store.orders import Content, is_order, order_of, update_order
+from ion.store.privacy import is_erased, lift_erasure
 from ion.store.types import NotificationState, storable, utc_now
 
 WAITING = (NotificationState.HELD.value, NotificationState.REVIEW.value)
@@ -86,7 +87,9 @@ class Decisions(Database):
 
         Streams; the reading transaction lives until the iterator is exhausted or closed.
         """
-        query = _shown().where(col(tables.Notification.state).in_(WAITING))
+        query = _shown().where(
+            col(tables.Notification.state).in_(WAITING), col(tables.Notification.erased_at).is_(None)
+        )
         if merchant is not None:
             query = query.where(col(tables.Notification.merchant) == merchant)
         query = query.order_by(col(tables.Message.received_at), col(tables.Notification.id))
@@ -128,7 +131,9 @@ class Decisions(Database):
             if why_not:
                 raise StoreError(f"notification {notification_id} cannot be released: {why_not}")
             now, content = utc_now(), Content.of(order_of(row.order_json))
-            outcome, is_new_revision = bring_in(connection, row.merchant, content, row.revision, now)
+            outcome, is_new_revision = _taken_back(
+                connection, row.merchant, content, row.revision or 1, notification_id, now
+            ) or bring_in(connection, row.merchant, content, row.revision, now)
             if outcome.state is NotificationState.REVIEW:
                 raise StoreError(
                     f"notification {notification_id} contradicts what is known ({outcome.reason}); nothing was changed"
@@ -166,6 +171,39 @@ def _locked(connection: sa.Connection, notification_id: int) -> Any:
     if row.state not in WAITING:
         raise StoreError(f"notification {notification_id} does not wait for anybody: it is {row.state}")
     return row
+
+
+def _taken_back(
+    connection: sa.Connection, merchant: str, content: Content, revision: int, notification_id: int, now: datetime
+) -> tuple[Outcome, bool] | None:
+    """Let an order in again that was erased at this very revision; None where there is none such. Raises StoreError
+    where it was erased at a later one: what was released would pass for the newest."""
+    order = content.order
+    if not is_erased(connection, merchant, order.platform, order.order_number):
+        return None
+    known = connection.execute(
+        sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision))
+        .where(is_order(merchant, order.platform, order.order_number))
+        .where(col(tables.OrderRow.erased_at).is_not(None))
+    ).one_or_none()
+    if known is not None and revision < known.revision:
+        raise StoreError(f"the order was erased at revision {known.revision}; ask for its newest mail again")
+    lift_erasure(connection, merchant, order.platform, order.order_number)
+    if known is None or known.id is None or revision > known.revision:
+        return None
+    update_order(connection, known.id, content, revision, now)
+    connection.execute(
+        sa.update(tables.OrderRevision)
+        .where(col(tables.OrderRevision.order_id) == known.id)
+        .where(col(tables.OrderRevision.revision) == revision)
+        .values(
+            content_json=content.json,
+            content_sha256=content.sha256,
+            notification_id=notification_id,
+            applied_at=now,
+        )
+    )
+    return Outcome(NotificationState.APPLIED, None, known.id), False
 
 
 def _decide(

@@ -169,7 +169,13 @@ class Privacy(Database):
                 connection.execute(
                     sa.update(tables.Notification)
                     .where(col(tables.Notification.id).in_(ids))
-                    .values(order_json=None, problems_json="[]", erased_at=utc_now())
+                    .values(
+                        order_json=None,
+                        problems_json="[]",
+                        evidence_json=None,
+                        decision_note=None,
+                        erased_at=utc_now(),
+                    )
                 )
         for ids in chunks(plan.orders):
             with self.writing() as connection:
@@ -268,7 +274,7 @@ def _is_over(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
         .where(col(notification.message_id) == col(message.id))
         .where(
             sa.or_(
-                col(notification.judged_at) >= before,
+                sa.func.coalesce(col(notification.decided_at), col(notification.judged_at)) >= before,
                 sa.and_(col(notification.state).in_(_TO_DECIDE), col(notification.erased_at).is_(None)),
             )
         )
@@ -472,6 +478,8 @@ def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, 
         connection.execute(sa.update(purge).where(col(purge.message_id) == message_id).values(erasure_id=erasure_id))
     elif not _purge(connection, message_id, state, erasure_id):
         return 0
+    asked = tables.ForwardingConfirmation
+    connection.execute(sa.delete(asked).where(col(asked.message_id) == message_id))
     values: dict[str, Any] = {"mail_from": None, "last_error": None}
     if whole_merchant:
         values["rcpt_to"] = f"{ERASED}-{message_id}"  # part of a key: each has one of its own

@@ -143,7 +143,8 @@ def _changed(
             return _told("same", row, row)  # who sent it was asked when it came
         store_notification(connection, message.id, message.merchant, row["position"], judged, instead_of=row["id"])
         return _told("changed", row, _row(connection, row["id"]))
-    if judged and row["state"] in _PROVED and row["grade"] == judged.grade == "sealed" and judged.order:
+    decided = row["decision"] is not None
+    if judged and not decided and row["state"] in _PROVED and row["grade"] == judged.grade == "sealed" and judged.order:
         _put_right(connection, row, judged)
         return _told("changed", row, _row(connection, row["id"]))
     now = None if judged is None else row | _as_read(judged)

@@ -36,7 +36,7 @@ def kill_and_count(
     points: tuple[str, ...] = POINTS,
     wait_for_leases: bool = False,
 ) -> dict[str, Any]:
-    """Kill at each of `points` once, then at random until `seconds` have gone; the figures.
+    """Kill at each of `points` once, then at random for `seconds`; the figures.
 
     `wait_for_leases`: claims of the dead end by the clock, as they do for users; else they are ended at once.
     """
@@ -44,7 +44,6 @@ def kill_and_count(
     installation = Installation(folder / "data", database_url)
     kills: Counter[str] = Counter()
     missed = []
-    until = time.monotonic() + seconds
     serving = None
     try:
         with Load(folder, installation, clients=clients, seed=seed) as load:
@@ -58,6 +57,7 @@ def kill_and_count(
                     missed.append(point)
                 serving.kill(whole_group=True)
                 end_leases_of_the_dead(installation)
+            until = time.monotonic() + seconds
             while time.monotonic() < until:
                 serving = installation.serve()
                 if chance.random() < 0.9:

@@ -81,7 +81,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_on_postgresql(
     tmp_path: Path,
     postgresql_server: str,  # the fixture
 ) -> None:
-    figures = kills.kill_and_count(tmp_path, seconds=30, seed=13, database_url=created(postgresql_server, "ion_kills"))
+    figures = kills.kill_and_count(tmp_path, seconds=10, seed=13, database_url=created(postgresql_server, "ion_kills"))
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [], figures
 
