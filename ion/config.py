@@ -77,8 +77,8 @@ class Settings(BaseSettings):
         default=None, description="its password; better in a file named by `ION_SMTP_PASSWORD_FILE`"
     )
     smtp_auth_required: bool = Field(default=False, description="whether mail is taken only after signing in")
-    smtp_proxy_addresses: str = Field(
-        default="",
+    smtp_proxy_addresses: str | None = Field(
+        default=None,
         description="addresses or networks, with commas between, whose connections begin with a PROXY header",
     )
     # What waits behind a message that hangs must have its turn within ten seconds.

@@ -467,6 +467,7 @@ def test_new_mail_is_fetched_at_the_servers_hint_long_before_the_next_round(
         until(lambda: store.imap_account_status("shop"))
         for number in range(3):
             received.clear()
+            time.sleep(1)  # a hint is given to whoever listens already
             dovecot.deliver(user, [mail(number)])
             assert received.wait(15)
     finally:

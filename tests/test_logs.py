@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -100,23 +100,32 @@ def _hostile_mails(order_mail: bytes) -> Iterator[bytes]:
     yield b"mkrnoheaderq\r\n\r\n\xff\xfe\x80 mkrbinaryq\r\n"
 
 
-def _talk(port: int, address: str, mails: list[bytes]) -> list[str]:
-    """A session of proper mails and one of everything that is refused; the replies."""
-    replies = []
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        stream = connection.makefile("rwb")
-
-        def say(line: bytes) -> str:
+def _session(port: int, lines: Iterable[bytes], *, cut: bytes = b"") -> list[str]:
+    """The replies to lines, each sent when the one before was answered, until the server ends the session; `cut`: what
+    is sent last, before the client goes away."""
+    replies: list[str] = []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, connection.makefile("rwb") as stream:
+        stream.readline()
+        for line in lines:
             stream.write(line + b"\r\n")
             stream.flush()
-            while True:
+            reply = "   -"
+            while reply[3:4] == "-":
                 reply = stream.readline().decode()
-                if reply[3:4] != "-":
-                    replies.append(reply.strip())
-                    return reply
+            if not reply:
+                break
+            replies.append(reply.strip())
+        if cut:
+            stream.write(cut)
+            stream.flush()
+    return replies
 
-        stream.readline()
-        for command in (
+
+def _talk(port: int, address: str, mails: list[bytes]) -> list[str]:
+    """A session for everything that is refused, and one for each mail; the replies."""
+    replies = _session(
+        port,
+        (
             b"MAIL FROM:<mkrearlyq@x.example>",
             b"EHLO mkrheloq.example",
             b"VRFY mkrvrfyq@x.example",
@@ -131,18 +140,12 @@ def _talk(port: int, address: str, mails: list[bytes]) -> list[str]:
             b"RCPT TO:<mkr\xe4utf8q@x.example>",
             b"DATA mkrdataq",
             b"RSET",
-        ):
-            say(command)
-        for mail in [*mails, b"Subject: mkrbareq\r\n\r\nmkrbarebodyq\n.\nmkrsmuggledq\r\n"]:
-            say(b"MAIL FROM:<mkrsenderq@mkrdomainq.example>")
-            say(f"RCPT TO:<{address}>".encode())
-            say(b"DATA")
-            say(mail.replace(b"\r\n.", b"\r\n..") + b".")
-        say(b"MAIL FROM:<mkrsenderq@mkrdomainq.example>")
-        say(f"RCPT TO:<{address}>".encode())
-        stream.write(b"DATA\r\nSubject: mkrcutq\r\n\r\nmkrcutbodyq")
-        stream.flush()
-    return replies
+        ),
+    )
+    begin = (b"EHLO mkrheloq.example", b"MAIL FROM:<mkrsenderq@mkrdomainq.example>", f"RCPT TO:<{address}>".encode())
+    for mail in [*mails, b"Subject: mkrbareq\r\n\r\nmkrbarebodyq\n.\nmkrsmuggledq\r\n"]:
+        replies += _session(port, (*begin, b"DATA", mail.replace(b"\r\n.", b"\r\n..") + b"."))
+    return replies + _session(port, begin, cut=b"DATA\r\nSubject: mkrcutq\r\n\r\nmkrcutbodyq")
 
 
 def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path) -> None:

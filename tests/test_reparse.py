@@ -81,7 +81,7 @@ def test_mail_that_came_before_its_key_is_an_order_once_the_key_is_there(store: 
     (shown,) = again(store, KEY, apply=False)
     assert (shown.changed, shown.applied) == (True, False)
     assert list(store.orders_for_export()) == []
-    assert table_of(store, "SELECT grade, state FROM notification") == [("review", "review")]
+    assert table_of(store, "SELECT grade, state FROM notification") == [("review", "held")]
 
     (stored,) = again(store, KEY)
     assert stored == replace(shown, applied=True)
@@ -253,7 +253,7 @@ def test_the_command_shows_first_and_stores_with_apply(tmp_path: Path) -> None:
     mail = tmp_path / "order.eml"
     mail.write_bytes(rendered(small_order(), key=there.sealing_key("default")).raw)
     (line,) = here.lines("ingest", mail)
-    assert line["notifications"][0]["state"] == "review"
+    assert line["notifications"][0]["state"] == "held"
     KeyRing(tmp_path / "here" / "keys").import_key("default", there.export_key("default"))
     (shown,) = here.lines("reparse", "--state", "review")
     assert (shown["changed"], shown["applied"], shown["notifications"][0]["after"]["state"]) == (True, False, "applied")

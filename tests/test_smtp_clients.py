@@ -83,19 +83,16 @@ def _memory(pid: int, what: str = "VmHWM") -> int:
 @pytest.mark.parametrize("protocol", ["ESMTP", "SMTP", "LMTP"])
 def test_swaks_delivers(protocol: str, listener: Listener, store: Store, database: Path) -> None:
     port = listener.lmtp_port if protocol == "LMTP" else listener.port
+    options = f"--server {listener.host}:{port} --protocol {protocol} --to {an_address(store)} --from a@b.example"
     done = subprocess.run(
-        [
-            *(program("swaks"), "--server", f"{listener.host}:{port}", "--protocol", protocol),
-            *("--to", an_address(store), "--from", "a@b.example"),
-            *("--h-Subject", "by_swaks", "--body", "Hello\n.dot\n"),
-        ],
+        [program("swaks"), *options.split(), "--h-Subject", "by swaks", "--body", "Hello\n.dot\n"],
         capture_output=True,
         timeout=30,
         check=False,
     )
     assert done.returncode == 0, done.stdout.decode()
     (raw,) = kept(database)
-    assert b"Subject: by_swaks\r\n" in raw
+    assert b"Subject: by swaks\r\n" in raw
     assert b"\r\n.dot\r\n" in raw
 
 
@@ -103,11 +100,9 @@ def test_swaks_delivers(protocol: str, listener: Listener, store: Store, databas
 def test_smtp_source_delivers_every_message(
     options: list[str], listener: Listener, store: Store, database: Path
 ) -> None:
+    load = f"-s 8 -m 100 -l 40000 -f a@b.example -t {an_address(store)} inet:{listener.host}:{listener.port}"
     done = subprocess.run(
-        [
-            *(program("smtp-source"), *options, "-s", "8", "-m", "100", "-l", "40000", "-f", "a@b.example"),
-            *("-t", an_address(store), f"inet:{listener.host}:{listener.port}"),
-        ],
+        [program("smtp-source"), *options, *load.split()],
         capture_output=True,
         timeout=60,
         check=False,

@@ -83,6 +83,7 @@ class Committer:
                 results = self._commit(mails)
                 if not self._loop.is_closed():
                     self._loop.call_soon_threadsafe(_deliver, mails, results)
+                del mails, results  # not to be held until the next commit
             elif self.trouble is not None:
                 self._probe()
 

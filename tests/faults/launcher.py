@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
+from ion.store import messages
+
 # A statement's beginning, and what the transaction that holds it is then called.
 WRITES = (("INSERT INTO message ", "message"), ("UPDATE message SET ", "claim"), ("INSERT INTO notification ", "order"))
 POINTS = (
@@ -57,6 +59,13 @@ def set_up(death: Death) -> None:
             if statement.startswith(beginning) and not (name == "claim" and connection.info.get("writes") == "order"):
                 connection.info["writes"] = name
 
+    adding = messages._Add.__init__
+
+    def added(self: messages._Add, connection: sa.Connection) -> None:
+        adding(self, connection)
+        connection.info["writes"] = "message"  # it writes past SQLAlchemy's events
+
+    messages._Add.__init__ = added  # type: ignore[method-assign]
     commit = DefaultDialect.do_commit
 
     def do_commit(self: DefaultDialect, connection: Any) -> None:
