@@ -255,7 +255,7 @@ def test_the_command_shows_first_and_stores_with_apply(tmp_path: Path) -> None:
     (line,) = here.lines("ingest", mail)
     assert line["notifications"][0]["state"] == "held"
     KeyRing(tmp_path / "here" / "keys").import_key("default", there.export_key("default"))
-    (shown,) = here.lines("reparse", "--state", "review")
+    (shown,) = here.lines("reparse", "--state", "held")
     assert (shown["changed"], shown["applied"], shown["notifications"][0]["after"]["state"]) == (True, False, "applied")
     assert "1 would change" in here.messages
     missing, stored = here.lines("reparse", "--message", "77", "--message", "1", "--apply", status=1)
