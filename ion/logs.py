@@ -12,20 +12,20 @@ import structlog
 class _Lossy(io.TextIOBase):
     """A stream on which a line that cannot be written is let go.
 
-    Where logs share a full disk with the database, or their reader has gone, a failed line must neither turn a
-    temporary refusal into a permanent one nor end the worker.
+    Where logs share a full disk with the database, or their reader or the stream has gone, a failed line must neither
+    turn a temporary refusal into a permanent one nor end the worker.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -68,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "received": 1, "claimed": 0, "read": 1, "ignored": 1, "retry": 0, "quarantined": 1, "purged": 4,
         },
     }  # fmt: skip
-    assert report["notifications"] == {"applied": 4, "held": 1, "review": 1}
+    assert report["notifications"] == {"applied": 4, "review": 2}
     assert (report["orders"], report["published_files"]) == (3, 1)
     assert report["outgoing"] == {"failed": 1, "queued": 1, "sent": 1}
     assert report["jobs"] == {"done": 1}

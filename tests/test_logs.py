@@ -177,7 +177,7 @@ def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path)
         assert address not in text
     assert '"event": "retention done"' in (tmp_path / "log").read_text()  # `ion serve` runs it
     logged = (tmp_path / "log").read_text() + night.stderr.decode()
-    for event in ("message kept", "message refused", "message read", "nightly export failed", "retention done"):
+    for event in ("messages kept", "message refused", "message read", "nightly export failed", "retention done"):
         assert f'"event": "{event}"' in logged
     assert re.search("^LIBRARY .* DEBUG", logged, re.MULTILINE)
     assert "applied" in logged and "review" in logged

@@ -87,7 +87,7 @@ def test_mail_that_came_before_its_key_is_an_order_once_the_key_is_there(store: 
     assert stored == replace(shown, applied=True)
     (change,) = stored.notifications
     assert change.before is not None and change.after is not None
-    assert (change.before["state"], change.after["state"]) == ("review", "applied")
+    assert (change.before["state"], change.after["state"]) == ("held", "applied")
     assert [one.order for one in store.orders_for_export()] == [small_order()]
     assert store.check()["problems"] == []
     assert [one.changed for one in again(store, KEY, ids=(message,))] == [False]
