@@ -148,15 +148,16 @@ class Worker:
 
     def _store_all(self, outcomes: queue.Queue[_Outcome | None], stop: threading.Event) -> None:
         """Store in groups whatever has been read, until None comes."""
-        while (outcome := outcomes.get()) is not None:
+        outcome = outcomes.get()
+        while outcome is not None:
             group = [outcome]
-            while len(group) < STORED_AT_ONCE and not outcomes.empty():
-                outcome = outcomes.get()
-                if outcome is None:
-                    self._end(group, stop)
-                    return
+            while len(group) < STORED_AT_ONCE and not outcomes.empty() and (outcome := outcomes.get()) is not None:
                 group.append(outcome)
-            self._end(group, stop)
+            try:
+                self._end(group, stop)
+            except Exception as error:  # whatever it is: the leases end by themselves, and what is read next is stored
+                log.error("claims not ended", cause=type(error).__name__)  # noqa: TRY400  # no traceback: values
+            outcome = outcome and outcomes.get()
 
     def _next(self, number: int, *, claim: bool = True) -> ClaimedMessage | None:
         """A claimed message for reader `number`; None where there is none. Raises StoreError."""

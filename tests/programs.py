@@ -6,20 +6,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 
 def program(name: str) -> str:
     """The path of a system program; without it the test is skipped with the reason, and fails where `CI=true`."""
-    path = shutil.which(name)
-    if path is None:
-        reason = f"needs the program {name}, which is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+    return shutil.which(name) or missing(f"the program {name}")
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of something, with the reason; where `CI=true`, fail it."""
+    reason = f"needs {what}, which is not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 class Ion:

@@ -118,6 +118,26 @@ def test_the_message_is_committed_when_the_client_has_its_250(
     assert store.counts()["received"] == 1
 
 
+def test_trouble_with_telling_of_new_mail_neither_delays_an_answer_nor_ends_the_listener(
+    store: Store, database: Path
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("secret@x.example")
+
+    listener = Listener(store, port=0, on_received=fail)
+    with structlog.testing.capture_logs() as logs:
+        listener.start()
+        try:
+            with smtplib.SMTP(listener.host, listener.port, "client.example", timeout=20) as client:
+                for raw in (b"one\r\n", b"two\r\n"):
+                    client.sendmail("a@b.example", [an_address(store)], raw)
+        finally:
+            listener.stop()
+    assert kept(database) == [b"one\r\n", b"two\r\n"]
+    told = [line for line in logs if line["event"] == "new mail not announced"]
+    assert [line["cause"] for line in told] == ["ZeroDivisionError"] * 2
+
+
 def test_unknown_recipients_are_refused_at_rcpt(client: smtplib.SMTP, store: Store, database: Path) -> None:
     with pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
         client.sendmail("a@b.example", ["nobody@x.example"], b"raw\r\n")

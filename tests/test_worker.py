@@ -349,6 +349,30 @@ def test_a_worker_that_cannot_claim_goes_on_when_it_can(
         end()
 
 
+def test_a_group_that_could_not_be_ended_does_not_end_the_worker(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, failed = worker._end, threading.Event()
+
+    def fail_once(*group: Any) -> None:
+        if failed.is_set():
+            return ends(*group)
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(worker, "_end", fail_once)
+    end = running(worker)
+    try:
+        received(store, rendered(small_order()).raw)
+        worker.notify()
+        assert failed.wait(20)
+        received(store, rendered(full_order()).raw)
+        worker.notify()
+        until(lambda: has_orders(store, 1))
+    finally:
+        end()
+
+
 def test_stopping_finishes_a_message_under_way(odd: Worker, store: Store) -> None:
     received(store, b"slow")
     end = running(odd)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ion.errors import IonError, StorageFullError, StoreError
+from ion.errors import StorageFullError, StoreError
 from ion.inbox.receive import Envelope, Receipt, receive_all
 from ion.store import Store
 
@@ -83,6 +83,7 @@ class Committer:
                 results = self._commit(mails)
                 if not self._loop.is_closed():
                     self._loop.call_soon_threadsafe(_deliver, mails, results)
+                self._tell(mails, results)
                 del mails, results  # not to be held until the next commit
             elif self.trouble is not None:
                 self._probe()
@@ -106,13 +107,28 @@ class Committer:
             self._failed(error)
             return [error] * len(pairs)
         self.trouble = None
-        kept = []
-        for (raw, _), result in zip(pairs, results, strict=True):
+        return list(results)
+
+    def _tell(self, mails: list[Waiting], results: list[Result]) -> None:
+        """Log what was kept and wake who reads it. Whatever that comes to, the next mails are committed and answered;
+        what is kept is found without it."""
+        try:
+            if any(receipt.created for receipt in self._logged(mails, results)):
+                self._on_received()
+        except Exception as error:
+            log.error("new mail not announced", cause=type(error).__name__)  # noqa: TRY400  # no traceback: values
+
+    def _logged(self, mails: list[Waiting], results: list[Result]) -> list[Receipt]:
+        """All receipts of a commit, in one line: a line takes as long as an insert."""
+        kept: list[tuple[bytes, Receipt]] = []
+        raws = [mail.raw for mail in mails for _ in mail.envelopes]
+        for raw, result in zip(raws, results, strict=True):
             if isinstance(result, StoreError):
                 log.error("message not kept", cause=str(result))
-            if isinstance(result, IonError):
-                continue
-            kept += [
+            if not isinstance(result, Exception):
+                kept += [(raw, receipt) for receipt in result]
+        if kept:
+            lines = [
                 {
                     "message": receipt.message_id,
                     "merchant": receipt.merchant,
@@ -120,13 +136,10 @@ class Committer:
                     "sha256": receipt.sha256[:12],
                     "new": receipt.created,
                 }
-                for receipt in result
+                for raw, receipt in kept
             ]
-        if kept:
-            log.info("messages kept", messages=kept)  # one line for each commit: a line takes as long as an insert
-        if any(one["new"] for one in kept):
-            self._on_received()
-        return list(results)
+            log.info("messages kept", messages=lines)
+        return [receipt for _, receipt in kept]
 
     def _failed(self, error: Exception) -> None:
         # StoreError is one sentence without values. Of anything else only the kind: its text may quote the mail.

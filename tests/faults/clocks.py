@@ -8,7 +8,6 @@ the wall clock is moved, as an administrator or NTP would.
 
 import argparse
 import json
-import os
 import signal
 import smtplib
 import sys
@@ -18,10 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.faults.mails import OrderMails
 from tests.faults.serving import Installation, order_numbers, wait_until_read
+from tests.programs import missing
 
 HOUR, DAY = 3600, 86_400
 JUMPS = (0, -HOUR, HOUR, -30 * DAY, 400 * DAY, -DAY, 0)  # seconds, each from the true time
@@ -35,13 +33,7 @@ PLACES = (
 
 def library() -> str:
     """libfaketime; without it the test is skipped with the reason, and fails where `CI=true`."""
-    found = next((place for place in PLACES if Path(place).exists()), None)
-    if found is None:
-        reason = "needs libfaketime, which is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return next((place for place in PLACES if Path(place).exists()), None) or missing("libfaketime")
 
 
 def _under_faketime(folder: Path) -> tuple[Installation, Path]:
