@@ -86,6 +86,12 @@ def confirmations(
 def _accounts(settings: Settings, name: str | None) -> list[ImapAccount]:
     """The accounts asked for. Raises SettingError where there is none."""
     found = [one for one in settings.imap if name in (None, one.name)]
-    if not found:
-        raise SettingError(f"no IMAP account {name!r} in the settings" if name else "no [[imap]] table in the settings")
-    return found
+    if found:
+        return found
+    if not settings.imap:
+        raise SettingError(
+            "the settings name no IMAP account; put an [[imap]] table with name, merchant, host, user and "
+            "password_file into the settings file"
+        )
+    known = ", ".join(one.name for one in settings.imap)
+    raise SettingError(f"the settings name no IMAP account {name!r}; there are {known}")

@@ -104,7 +104,7 @@ class Decisions(Database):
         with self.reading() as connection:
             rows = connection.execute(query.order_by(col(tables.Notification.position))).all()
         if not rows:
-            raise StoreError(f"there is no message {message_id}")
+            raise StoreError(f"there is no message {message_id}; `ion held` names those that wait")
         found = tuple(_notification(row) for row in rows if row.notification is not None)
         return _message(rows[0], found)
 
