@@ -167,6 +167,7 @@ def test_a_line_too_long_ends_the_session(octets: bytes, store: Store) -> None:
 def test_another_protocol_ends_the_session(line: str, store: Store) -> None:
     with _listening(store) as listener, Raw(listener) as client:
         assert client.say(line).startswith("502 5.5.1")
+        assert client.answer().startswith("421 4.7.0")
         assert client.answer() == ""
 
 
@@ -188,7 +189,7 @@ def test_commands_out_of_turn_are_refused_and_change_nothing(store: Store) -> No
         assert client.say("HELP").startswith("214")
         for _ in range(5):
             assert client.say("WHAT").startswith("500 5.5.1")
-        assert client.say("WHAT").startswith("500 5.5.1")
+        assert client.say("WHAT").startswith("421 4.7.0 too many commands")
         assert client.answer() == ""
 
 

@@ -297,13 +297,17 @@ class Connection(SMTP):
         try:
             verb, argument = split_command(line)
             if verb in _NOT_SMTP:
-                self._end(replies.NOT_IMPLEMENTED)
+                self._reply(replies.NOT_IMPLEMENTED)
+                self._end(replies.NOT_SMTP)
                 return
             _COMMANDS.get(verb, Connection._unknown)(self, argument)
         except CommandError as error:
             if error.reply in {replies.UNKNOWN_COMMAND, replies.NOT_A_COMMAND_LINE}:
                 self._unknown_commands += 1
-            self._end(error.reply) if self._unknown_commands > UNKNOWN_COMMANDS else self._reply(error.reply)
+            if self._unknown_commands > UNKNOWN_COMMANDS:
+                self._end(replies.TOO_MANY_UNKNOWN)
+            else:
+                self._reply(error.reply)
 
     def _reply(self, reply: str) -> None:
         if self.transport is not None and not self.transport.is_closing():

@@ -219,8 +219,6 @@ def _hold(dialogue: Dialogue, model: Model, group: Group, address: bytes, expect
             assert answer or model.refused, "the connection ended without a word"
             return False
         _check(model, command, answer)
-        if command.startswith(b"BDAT"):  # octets that would follow it are no commands
-            model.refused = True
     if not answer.startswith("354") or not group.commands or group.commands[-1] != b"DATA":
         return True
     body = group.body or b""

@@ -75,14 +75,16 @@ def set_up(death: Death) -> None:
         death.visit(f"after the commit of {name}")
 
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
-    write = asyncio.StreamWriter.write
+    # What every stream and protocol of a plain connection writes through.
+    transport: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+    write = transport.write
 
-    def write_and_visit(self: asyncio.StreamWriter, octets: bytes) -> None:
+    def write_and_visit(self: Any, octets: bytes) -> None:
         write(self, octets)
         if bytes(octets).startswith(b"250 2.0.0"):
             death.visit("after the answer 250")
 
-    asyncio.StreamWriter.write = write_and_visit  # type: ignore[method-assign,assignment]
+    transport.write = write_and_visit
 
 
 if __name__ == "__main__":
