@@ -139,9 +139,9 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
 def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
     config = _accounts(tmp_path, 'name = "shop"\nuser = "u"')
     assert listed(config, tmp_path / "data")[0]["state"] == "new"
-    with pytest.raises(SettingError, match="shopp"):
+    with pytest.raises(SettingError, match="'shopp'; there are shop$"):
         listed(config, tmp_path / "data", "--account", "shopp")
-    with pytest.raises(SettingError, match=r"no \[\[imap\]\] table"):
+    with pytest.raises(SettingError, match=r"put an \[\[imap\]\] table"):
         listed(str(_file(tmp_path, "")), tmp_path / "data")
 
 
@@ -160,12 +160,3 @@ def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot
     store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
     assert sum(store.counts().values()) == 1
     store.close()
-
-
-def test_an_account_that_is_not_in_the_settings_is_told_with_those_that_are(tmp_path: Path) -> None:
-    none = Ion(tmp_path / "none")
-    none.lines("fetch", status=3)
-    assert "put an [[imap]] table" in none.messages
-    some = Ion(tmp_path / "some", ION_CONFIG=_accounts(tmp_path, 'name = "shop"\nport = 1\nuser = "u"'))
-    some.lines("imap", "--account", "shpo", status=3)
-    assert "no IMAP account 'shpo'; there are shop" in some.messages
