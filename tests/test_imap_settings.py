@@ -139,7 +139,7 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
 def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
     config = _accounts(tmp_path, 'name = "shop"\nuser = "u"')
     assert listed(config, tmp_path / "data")[0]["state"] == "new"
-    with pytest.raises(SettingError, match="'shopp'; there are shop$"):
+    with pytest.raises(SettingError, match=r"'shopp'; there are shop$"):
         listed(config, tmp_path / "data", "--account", "shopp")
     with pytest.raises(SettingError, match=r"put an \[\[imap\]\] table"):
         listed(str(_file(tmp_path, "")), tmp_path / "data")
