@@ -8,14 +8,13 @@ Children are forked from a process that has only this module in it and no thread
 takes milliseconds where a new interpreter takes most of a second. The child imports this module, so nothing here may
 import the store.
 
-What the child answers is held to be hostile too: it is unpickled with the few classes that a judgement is made of.
+What the child answers is held to be hostile too: it is JSON, checked field by field against what a judgement is.
 """
 
-import io
+import json
 import math
 import multiprocessing
 import os
-import pickle
 import resource
 import select
 import signal
@@ -24,11 +23,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 import structlog
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from ion.errors import IonError
 from ion.reading import Judged, read_message
@@ -79,7 +80,7 @@ class Reader:
         try:
             self._pipe.send((raw, tuple(keys)))
             self._wait(self._timeout_seconds + BACKSTOP_SECONDS, stop)
-            answer = _Answer(io.BytesIO(self._pipe.recv_bytes(ANSWER_BYTES))).load()
+            answer = _ANSWER.validate_json(self._pipe.recv_bytes(ANSWER_BYTES), strict=True)
         except TimeoutError as error:
             self._discard()
             raise ReadFailedError(f"reading took longer than {self._timeout_seconds:g} seconds") from error
@@ -93,10 +94,9 @@ class Reader:
         self._messages_left -= 1
         if self._messages_left == 0:
             self.close()
-        if isinstance(answer, str):
-            raise ReadFailedError(f"reading raised {answer}")
-        judged: tuple[Judged, ...] = answer
-        return judged
+        if answer.raised is not None:
+            raise ReadFailedError(f"reading raised {answer.raised}")
+        return answer.judged
 
     def read_alone(self, raw: bytes, keys: Sequence[Key], stop: threading.Event) -> tuple[Judged, ...]:
         """`read`, in a child that reads nothing else before it or after it."""
@@ -186,21 +186,24 @@ def _never_block(pipe: Connection, seconds: float) -> None:
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
 
 
-class _Answer(pickle.Unpickler):
-    """What a child answered: judgements, made of this program's own classes and a few plain ones."""
+@dataclass(frozen=True)
+class _Answer:
+    """What a child says of a message: its judgements, or the name of what reading it raised."""
 
-    _PLAIN = frozenset(
-        {"decimal.Decimal", *(f"datetime.{name}" for name in ("date", "datetime", "timedelta", "timezone"))}
-    )
-    _ROOMS = ("order", "contract", "reading")
+    judged: tuple[Judged, ...] = ()
+    raised: str | None = None
 
-    def find_class(self, module: str, name: str) -> Any:
-        ours = module.startswith("ion.") and module.split(".")[1] in self._ROOMS
-        if (ours or f"{module}.{name}" in self._PLAIN) and "." not in name:
-            found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module:  # a function would be called by what reads this
-                return found
-        raise pickle.UnpicklingError("not a part of a judgement")
+
+_ANSWER = TypeAdapter(_Answer)
+
+
+def _as_json(answer: _Answer) -> bytes:
+    try:
+        return _ANSWER.dump_json(answer, warnings=False)
+    except PydanticSerializationError:
+        # A problem may quote what no JSON can hold, half of a pair of surrogates.
+        text = json.dumps(_ANSWER.dump_python(answer, warnings=False), ensure_ascii=False, default=str)
+        return text.encode("utf-8", "replace")
 
 
 def _serve(pipe: Connection, read: Read, timeout_seconds: float, cpu_seconds: int) -> None:
@@ -229,10 +232,10 @@ def _serve(pipe: Connection, read: Read, timeout_seconds: float, cpu_seconds: in
         if most_cpu == resource.RLIM_INFINITY or until < most_cpu:
             resource.setrlimit(resource.RLIMIT_CPU, (until, most_cpu))
         signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-        answer: tuple[Judged, ...] | str
         try:
-            answer = read(raw, keys)
+            answer = _as_json(_Answer(read(raw, keys)))
         except Exception as error:
-            answer = type(error).__name__  # the parent logs it and decides; the text may quote the mail
-        pipe.send_bytes(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+            # The parent logs it and decides; the text may quote the mail.
+            answer = _as_json(_Answer(raised=type(error).__name__))
+        pipe.send_bytes(answer)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ion.content import Content
 from ion.order import Order
 from ion.store import ClaimedMessage, NewMessage, Store, open_store
 
@@ -121,6 +122,10 @@ class Judged:
     seal: str | None = "7K2M-9QXR-AAAA-BBBB-CCCC"
     carrier: str | None = "html"
     language: str | None = "en"
+
+    @property
+    def content(self) -> Content | None:
+        return Content.of(self.order) if self.order else None
 
 
 def judged(order: Order, grade: str = "sealed", *, problems: tuple[Problem, ...] = (), **header: Any) -> Judged:

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
+from ion.content import content_json, content_sha256
+from ion.currencies import minor_units
 from ion.errors import StoreError
 from ion.order import Address, LineItem, Money, Order, Totals
 from ion.store import (
@@ -17,11 +19,8 @@ from ion.store import (
     MessageState,
     NewMessage,
     Store,
-    content_json,
-    content_sha256,
     open_store,
 )
-from ion.store.currencies import minor_units
 from tests.orders import full_order, small_order
 from tests.stores import (
     ISSUED,

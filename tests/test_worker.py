@@ -1,6 +1,7 @@
 """The worker: what is received is read in a child and stored; nothing that a message does stops the others."""
 
 import os
+import pickle
 import signal
 import smtplib
 import subprocess
@@ -24,7 +25,7 @@ from ion.seal import Key
 from ion.store import ClaimLostError, ReadMessage, Store, open_store
 from ion.worker import Worker
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
-from tests.readers import read_oddly
+from tests.readers import Evil, read_oddly
 from tests.stores import an_address, judged, received, table_of
 
 NEVER = threading.Event()
@@ -146,9 +147,9 @@ def test_the_child_has_no_database(odd: Worker, store: Store) -> None:
         (b"hang", "reading took longer than 1.5 seconds"),
         (b"die", "the reading process died"),
         (b"raise", "reading raised ValueError"),
-        (b"evil", "no answer can be read"),
         (b"memory", "reading raised MemoryError"),
-        (b"nonsense", "storing raised AttributeError"),
+        (b"nonsense", "no answer can be read"),
+        (b"unstorable " + rendered(full_order()).raw, "storing raised OverflowError"),
     ],
 )
 def test_a_message_that_fails_twice_is_quarantined_and_the_others_go_on(
@@ -186,13 +187,15 @@ def test_the_processor_time_of_the_messages_before_does_not_count() -> None:
     reader.close()
 
 
-def test_a_child_that_answers_with_code_runs_none_of_it() -> None:
-    Path("/tmp/ion-evil-was-here").unlink(missing_ok=True)
+def test_a_child_that_answers_with_code_runs_none_of_it(tmp_path: Path) -> None:
+    trace = tmp_path / "evil"
     reader = Reader(30, read_oddly)
     with pytest.raises(ReadFailedError, match="no answer can be read"):
-        reader.read(b"evil", [], NEVER)
+        reader.read(b"evil %s" % os.fsencode(trace), [], NEVER)
     reader.close()
-    assert not Path("/tmp/ion-evil-was-here").exists()
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Evil(str(trace))))
+    assert trace.exists(), "the trap itself works"
 
 
 def test_a_halted_child_is_given_up() -> None:

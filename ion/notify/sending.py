@@ -72,7 +72,8 @@ def send_order(
     that is already sent stays sent, one that waits is tried now. Raises SettingError where nobody would get it,
     RenderError, UnknownMerchantError, UnreachableError (the mail stays queued and is tried again by the next `send`).
     """
-    from ion.store import NewMail, content_sha256
+    from ion.content import content_sha256
+    from ion.store import NewMail
 
     to = tuple(recipients) or store.merchant(merchant).mail_to
     if not to:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import tee
 from typing import Literal
 
+from ion.content import Content
 from ion.contract import Language, Notification, Unreadable, language, tags
 from ion.contract.anchors import LOST_LETTERS, Known
 from ion.order import Order
@@ -39,20 +40,25 @@ _CARRIERS = ("json", "html", "text")
 class Judged:
     """One distinct notification found in a message, and what its content proves.
 
-    `order` and `notification`: as proved, or as far as they could be read where the grade is `review`; None where no
-    whole order could be read. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag of the
-    printed language, None where only the attachment was read. `confirmation`: with grade `none`, the forwarding
+    `content` (of the order) and `notification`: as proved, or as far as they could be read where the grade is `review`;
+    None where no whole order could be read. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag
+    of the printed language, None where only the attachment was read. `confirmation`: with grade `none`, the forwarding
     confirmation that the message is.
     """
 
     grade: Grade
     notification: Notification | None
-    order: Order | None
+    content: Content | None
     problems: tuple[Problem, ...]
     seal: str | None = None
     carrier: str | None = None
     language: str | None = None
     confirmation: Confirmation | None = None
+
+    @property
+    def order(self) -> Order | None:
+        """The order itself."""
+        return self.content.order if self.content else None
 
 
 def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
@@ -309,9 +315,8 @@ def _held_against(claims: list[Claim], proved: Proved) -> Judged:
         problems += found[id(claim)]
     grade: Grade = "review" if any(problem.code == "contradiction" for problem in problems) else "sealed"
     tag = next((claim.language.tag for claim in claims if claim.language), None)
-    return Judged(
-        grade, proved.notification, proved.order, tuple(problems), proved.claim.seal, proved.claim.carrier, tag
-    )
+    content = Content.of(proved.order)
+    return Judged(grade, proved.notification, content, tuple(problems), proved.claim.seal, proved.claim.carrier, tag)
 
 
 def _unproved(claims: list[Claim], keys: Sequence[Key]) -> Judged:
@@ -347,7 +352,8 @@ def _unproved(claims: list[Claim], keys: Sequence[Key]) -> Judged:
             grade = "consistent"
     tag = next((claim.language.tag for claim in claims if claim.language), None)
     notification, order = built or (None, None)
-    return Judged(grade, notification, order, tuple(dict.fromkeys(problems)), seal, best.carrier, tag)
+    content = Content.of(order) if order else None
+    return Judged(grade, notification, content, tuple(dict.fromkeys(problems)), seal, best.carrier, tag)
 
 
 def _stated(claim: Claim) -> tuple[Notification, Order] | None:

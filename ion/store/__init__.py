@@ -7,6 +7,7 @@ serves SQLite and PostgreSQL.
     engine              the database file, the two kinds of transaction
     schema, migrations  bringing a database to the newest schema
     tables, types       the tables, the states, instants that stay aware
+    plain_sql           statements that run with every mail, straight to the driver
     merchants           merchants and their secret addresses
     messages            raw mail, and who is reading it
     imap_folders        how far IMAP folders were fetched, how their accounts fare
@@ -15,7 +16,7 @@ serves SQLite and PostgreSQL.
     trust               whose word counts without a seal, for each merchant
     decisions           what waits for a person, and what the person decides
     rereading           what another reading of kept mail would change, and changing it
-    orders              orders, their revisions, their way out; currencies: minor units
+    orders              orders, their revisions, their way out
     outgoing            mail on its way to the relay
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
@@ -41,7 +42,7 @@ from ion.store.messages import (
     NewMessage,
     NoSuchAddressError,
 )
-from ion.store.orders import ExportOrder, Orders, content_json, content_sha256
+from ion.store.orders import ExportOrder, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
@@ -103,8 +104,6 @@ __all__ = [
     "TrustPolicy",
     "TrustRule",
     "TrustRuleError",
-    "content_json",
-    "content_sha256",
     "open_store",
 ]
 

@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
+from ion.content import digest_of
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.messages import message_counts
-from ion.store.orders import digest_of
 from ion.store.published import holds_erased
 from ion.store.types import JobState, MessageState, NotificationState, OutgoingState, utc_now
 

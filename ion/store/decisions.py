@@ -16,12 +16,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
+from ion.content import Content, order_of
 from ion.errors import StoreError
 from ion.store import tables
 from ion.store.engine import Database, one_row
 from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
 from ion.store.merchants import lock_merchant
-from ion.store.orders import Content, is_order, order_of, update_order
+from ion.store.orders import is_order, update_order
 from ion.store.privacy import is_erased, lift_erasure
 from ion.store.types import NotificationState, storable, utc_now
 
@@ -178,7 +179,7 @@ def _taken_back(
 ) -> tuple[Outcome, bool] | None:
     """Let an order in again that was erased at this very revision; None where there is none such. Raises StoreError
     where it was erased at a later one: what was released would pass for the newest."""
-    order = content.order
+    order = content.summary
     if not is_erased(connection, merchant, order.platform, order.order_number):
         return None
     known = connection.execute(

@@ -40,13 +40,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
-        with translated(self._file), self._read_engine.begin() as connection:
+        with translated(self._file), self._read_engine.begin() as connection, _forgotten_if_damaged(connection):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with translated(self._file), self._engine.begin() as connection:
+        with translated(self._file), self._engine.begin() as connection, _forgotten_if_damaged(connection):
             yield connection
 
     @property
@@ -58,6 +58,23 @@ class Database:
     def close(self) -> None:
         """End all connections. Further use would open new ones."""
         self._engine.dispose()
+
+
+@contextmanager
+def _forgotten_if_damaged(connection: sa.Connection) -> Iterator[None]:
+    """Drops a connection on which plain SQL (`plain_sql`) met damage, as `handle_error` does for SQLAlchemy's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if _tells_of_damage(error):
+            connection.invalidate(error)
+        raise
+
+
+def _tells_of_damage(error: BaseException | None) -> bool:
+    """Whether SQLite found its file damaged. A connection remembers the pages it has read, so damage that has been
+    mended would last as long as it does."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 @contextmanager
@@ -133,8 +150,7 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
 
     @sa.event.listens_for(engine, "handle_error")
     def _failed(context: Any) -> None:
-        # A connection remembers the pages it has read, so damage that has been mended would last as long as it does.
-        if getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        if _tells_of_damage(context.original_exception):
             context.is_disconnect = True
 
     return engine

@@ -16,6 +16,7 @@ merchant that the notification names is information, not a condition.
 """
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,14 +26,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import col
 
+from ion.content import Content
 from ion.errors import StoreError
-from ion.order import Order
 from ion.store import tables
 from ion.store.confirmations import keep_confirmation
-from ion.store.engine import Database, translated
+from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError, end_claim
-from ion.store.orders import Content, insert_order, is_order, update_order
+from ion.store.orders import insert_order, update_order
+from ion.store.plain_sql import PlainSql
 from ion.store.privacy import ERASED, is_erased
 from ion.store.trust import Evidence, doubt
 from ion.store.types import MessageState, NotificationState, storable, utc_now
@@ -78,7 +80,7 @@ class Judgement(Protocol):
     @property
     def notification(self) -> Header | None: ...
     @property
-    def order(self) -> Order | None: ...
+    def content(self) -> Content | None: ...
     @property
     def problems(self) -> Sequence[Finding]: ...
     @property
@@ -166,7 +168,7 @@ class Judgements(Database):
                 lock_merchant(connection, merchant)
             for message in messages:
                 try:
-                    with translated(), connection.begin_nested():
+                    with PlainSql(connection).savepoint():
                         stored.append(_store_message(connection, message))
                 except Exception as error:
                     if not _is_its_own(error):
@@ -187,18 +189,14 @@ class Judgements(Database):
         return tuple(StoredNotification(*row) for row in rows)
 
 
-# Statements that run for every message are made once: SQLAlchemy takes longer to make one than to run it.
-_INSERT_NOTIFICATION = sa.insert(tables.Notification).returning(col(tables.Notification.id))
-_INSERT_REVISION = sa.insert(tables.OrderRevision)
-_KNOWN_ORDER = sa.select(col(tables.OrderRow.id), col(tables.OrderRow.revision)).where(
-    is_order(sa.bindparam("merchant"), sa.bindparam("platform"), sa.bindparam("order_number"))
-)
+_KNOWN_ORDER = "SELECT id, revision FROM orders WHERE merchant = ? AND platform = ? AND order_number = ?"
 _MERCHANT_OF = sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == sa.bindparam("message"))
 
 
 def _is_its_own(error: Exception) -> bool:
     """Whether an error is that of one message, not one that the next message would meet too (a full disk)."""
-    return not (isinstance(error, StoreError) and isinstance(error.__cause__, (OperationalError, InterfaceError)))
+    of_all = (OperationalError, InterfaceError, sqlite3.OperationalError, sqlite3.InterfaceError)
+    return not (isinstance(error, StoreError) and isinstance(error.__cause__, of_all))
 
 
 def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[StoredNotification, ...]:
@@ -226,11 +224,11 @@ def store_notification(
     """Store one notification and apply it: as a new row, or in the place of the row `instead_of`, which changed no
     order. The caller holds the merchant's lock."""
     now = utc_now()
-    header, order = judged.notification, judged.order
-    content = None if order is None else Content.of(order)
-    outcome, is_new_revision = _apply(connection, merchant, judged, content, evidence, now)
+    header, content = judged.notification, judged.content
+    outcome, is_new_revision = _apply(connection, merchant, judged, evidence, now)
     revision = None if header is None else header.revision
-    number = order.order_number if order else header.order_number if header else None
+    platform = content.summary.platform if content else None
+    number = content.summary.order_number if content else header.order_number if header else None
     sequence = header.sequence if header else None
     row = {
         "message_id": message_id,
@@ -240,7 +238,7 @@ def store_notification(
         "state": outcome.state.value,
         "reason": storable(outcome.reason),
         "kind": header.kind if header else None,
-        "platform": order.platform if order else None,
+        "platform": platform,
         "order_number": number,
         "revision": revision,
         "sequence": sequence if sequence is None or sequence <= _LARGEST else None,
@@ -257,12 +255,11 @@ def store_notification(
         "judged_at": now,
         "evidence_json": _evidence_json(judged, evidence),
     }
-    notification_id = instead_of
     if instead_of is None:
-        notification_id = connection.execute(_INSERT_NOTIFICATION, row).scalar_one()
+        notification_id = PlainSql(connection).insert("notification", row)
     else:
+        notification_id = instead_of
         connection.execute(sa.update(tables.Notification).where(col(tables.Notification.id) == instead_of).values(row))
-    assert notification_id is not None
     if is_new_revision:
         assert content is not None
         insert_revision(connection, outcome.order_id, content, revision, notification_id, now)
@@ -272,7 +269,7 @@ def store_notification(
         judged.grade,
         outcome.state.value,
         storable(outcome.reason),
-        order.platform if order else None,
+        platform,
         number,
         revision,
         outcome.order_id,
@@ -283,16 +280,14 @@ def _apply(
     connection: sa.Connection,
     merchant: str,
     judged: Judgement,
-    content: Content | None,
     evidence: Evidence | None,
     now: datetime,
 ) -> tuple[Outcome, bool]:
     """Decide, and change the order where the decision says so; also, whether a revision was added."""
-    header = judged.notification
-    if judged.grade != "review" and content is not None:
-        order = content.order
-        if is_erased(connection, merchant, order.platform, order.order_number):
-            return Outcome(NotificationState.HELD, ERASED), False
+    header, content = judged.notification, judged.content
+    summary = content.summary if content else None
+    if judged.grade != "review" and summary and is_erased(connection, merchant, *summary[:2]):
+        return Outcome(NotificationState.HELD, ERASED), False
     if judged.grade not in ("sealed", "consistent") or header is None or content is None:
         if content is not None and any(one.code == "key" for one in judged.problems):
             return Outcome(NotificationState.HELD, "sealed for another merchant, or with a key unknown here"), False
@@ -328,15 +323,9 @@ def insert_revision(
     now: datetime,
 ) -> None:
     """Keep a revision that `bring_in` applied, with the notification that brought it."""
-    row = {
-        "order_id": order_id,
-        "revision": revision or 1,
-        "content_json": content.json,
-        "content_sha256": content.sha256,
-        "notification_id": notification_id,
-        "applied_at": now,
-    }
-    connection.execute(_INSERT_REVISION, row)
+    columns = ("order_id", "revision", "content_json", "content_sha256", "notification_id", "applied_at")
+    row = (order_id, revision or 1, content.json, content.sha256, notification_id, now)
+    PlainSql(connection).insert_all("order_revision", columns, [row])
 
 
 def bring_in(
@@ -347,19 +336,17 @@ def bring_in(
     `stated`: the revision its notification names. The caller holds the merchant's lock.
     """
     revision = stated or 1  # a mail that was rendered and never queued may not say
-    known = connection.execute(
-        _KNOWN_ORDER,
-        {"merchant": merchant, "platform": content.order.platform, "order_number": content.order.order_number},
-    ).one_or_none()
-    if known is None:
+    summary = content.summary
+    found = PlainSql(connection).rows(_KNOWN_ORDER, merchant, summary.platform, summary.order_number)
+    if not found:
         order_id = insert_order(connection, merchant, content, revision, now)
         return Outcome(NotificationState.APPLIED, None, order_id), True
-    assert known.id is not None
-    if revision > known.revision:
+    ((known, newest),) = found
+    if revision > newest:
         # Also where the content is the same: else a late mail with a revision in between would look newer.
-        update_order(connection, known.id, content, revision, now)
-        return Outcome(NotificationState.APPLIED, None, known.id), True
-    return _against_history(connection, known.id, known.revision, content, revision), False
+        update_order(connection, known, content, revision, now)
+        return Outcome(NotificationState.APPLIED, None, known), True
+    return _against_history(connection, known, newest, content, revision), False
 
 
 def _against_history(connection: sa.Connection, order_id: int, newest: int, content: Content, revision: int) -> Outcome:

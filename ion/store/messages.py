@@ -10,7 +10,6 @@ back after its lease ran out changes nothing that another one has done meanwhile
 """
 
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from sqlmodel import col
 from ion.errors import StorageFullError, StoreError
 from ion.store import tables
 from ion.store.engine import Database, one_row, translated
+from ion.store.plain_sql import PlainSql
 from ion.store.types import MessageState, storable, utc_now
 
 CLOCKS_APART = timedelta(minutes=5)  # more than machines on one database may disagree: a clock was put back
@@ -288,8 +288,8 @@ def move_claimed(
 
 def end_claim(connection: sa.Connection, message_id: int, claim_token: str, state: MessageState) -> None:
     """`move_claimed` for a message that is over."""
-    over = {"message": message_id, "token": claim_token, "now": utc_now(), "over": state.value}
-    one_row(connection.execute(_END_CLAIM, over), _not_ours(message_id))
+    if not PlainSql(connection).rows(_END_CLAIM, state.value, utc_now(), message_id, claim_token):
+        raise _not_ours(message_id)
 
 
 def _not_ours(message_id: int) -> ClaimLostError:
@@ -310,51 +310,33 @@ def insert_message(connection: sa.Connection, message: NewMessage, digest: str) 
     return add(message, (message.merchant or add.merchant_of(message.rcpt_to), message.rcpt_to.lower(), digest))
 
 
-_COLUMNS = (
-    "merchant, door, sha256, size_bytes, mail_from, rcpt_to, "
-    "received_at, state, state_at, due_at, attempts, failures, raw"
-)
-
-
 class _Add:
-    """Adds mails within one transaction, by plain SQL, which both databases read alike but for its parameter marks:
-    to SQLite through the driver's own cursor, because SQLAlchemy's way to a statement and its result takes as long as
-    keeping the mail."""
+    """Adds mails within one transaction."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        is_sqlite = connection.dialect.name == "sqlite"
-        self._execute: Any = connection.connection.cursor().execute if is_sqlite else connection.exec_driver_sql
-        mark = "?" if is_sqlite else "%s"
-        # The row that comes back says whether there is one: drivers do not agree on the row count of an INSERT.
-        self._insert = (
-            f"INSERT INTO message ({_COLUMNS}) VALUES ({', '.join([mark] * 13)}) ON CONFLICT DO NOTHING RETURNING id"  # noqa: S608
-        )
-        # Only marks and names of ours are put into the text.
-        self._find = f"SELECT id FROM message WHERE merchant = {mark} AND rcpt_to = {mark} AND sha256 = {mark}"  # noqa: S608
-        self._address = f"SELECT merchant FROM merchant_address WHERE address = {mark} AND retired_at IS NULL"  # noqa: S608
+        self._sql = PlainSql(connection)
         self._merchants: dict[str, str | None] = {}
-        now = utc_now()
-        # Instants as `UtcDateTime` has them.
-        self._now = now.replace(tzinfo=None).isoformat(" ", "microseconds") if is_sqlite else now
+        self._now = utc_now()
 
     def __call__(self, message: NewMessage, key: tuple[str, str, str]) -> AddedMessage:
         merchant, rcpt_to, digest = key
         received, now = MessageState.RECEIVED.value, self._now
-        row = (
+        # The row that comes back says whether there is one: drivers do not agree on the row count of an INSERT.
+        inserted = self._sql.rows(
+            _INSERT,
             *(merchant, message.door, digest, len(message.raw), storable(message.mail_from), storable(rcpt_to)),
-            *(now, received, now, now, 0, 0, message.raw),
+            *(now, received, now, now, message.raw),
         )
-        inserted = self._execute(self._insert, row).fetchall()
         if inserted:
             return AddedMessage(inserted[0][0], merchant, True, digest)
-        ((first_id,),) = self._execute(self._find, (merchant, storable(rcpt_to), digest)).fetchall()
+        ((first_id,),) = self._sql.rows(_FIND, merchant, storable(rcpt_to), digest)
         return AddedMessage(first_id, merchant, False, digest)
 
     def merchant_of(self, address: str) -> str:
         """The merchant whose valid address this is now. Raises NoSuchAddressError."""
         address = address.lower()
         if address not in self._merchants:
-            found = self._execute(self._address, (storable(address),)).fetchall()
+            found = self._sql.rows(_MERCHANT_AT, storable(address))
             self._merchants[address] = found[0][0] if found else None
         merchant = self._merchants[address]
         if merchant is None:
@@ -364,19 +346,16 @@ class _Add:
     @contextmanager
     def savepoint(self, *, needed: bool) -> Iterator[None]:
         """What the block did is undone where it raises, and the transaction goes on. Raises StoreError."""
-        with translated():
-            if not needed:
-                yield
-                return
-            self._execute("SAVEPOINT one_mail", ())
-            try:
-                yield
-            except BaseException as error:
-                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                    raise
-                self._execute("ROLLBACK TO SAVEPOINT one_mail", ())
-                raise
-            self._execute("RELEASE SAVEPOINT one_mail", ())
+        with self._sql.savepoint() if needed else translated():
+            yield
+
+
+_INSERT = (
+    "INSERT INTO message (merchant, door, sha256, size_bytes, mail_from, rcpt_to, received_at, state, state_at, due_at,"
+    " attempts, failures, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING RETURNING id"
+)
+_FIND = "SELECT id FROM message WHERE merchant = ? AND rcpt_to = ? AND sha256 = ?"
+_MERCHANT_AT = "SELECT merchant FROM merchant_address WHERE address = ? AND retired_at IS NULL"
 
 
 def _claimable() -> sa.Select[int | None, int]:
@@ -418,9 +397,6 @@ _CLAIM = (
     )
 )
 _END_CLAIM = (
-    sa.update(tables.Message)
-    .where(col(tables.Message.id) == sa.bindparam("message"))
-    .where(col(tables.Message.state) == MessageState.CLAIMED.value)
-    .where(col(tables.Message.claim_token) == sa.bindparam("token"))
-    .values(state=sa.bindparam("over"), state_at=sa.bindparam("now"), claim_token=None, due_at=None, last_error=None)
+    "UPDATE message SET state = ?, state_at = ?, claim_token = NULL, due_at = NULL, last_error = NULL"
+    " WHERE id = ? AND state = 'claimed' AND claim_token = ? RETURNING id"
 )

@@ -4,33 +4,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import col
 
-from ion.order import Money, Order, decimal_text
+from ion.content import Content, LineSummary, order_of
+from ion.order import Order
 from ion.store import tables
-from ion.store.currencies import minor_units
 from ion.store.engine import Database
+from ion.store.plain_sql import PlainSql
 from ion.store.types import OrderState
 
 _ROWS_AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class Content:
-    """An order with its canonical text and digest, made once."""
-
-    order: Order
-    json: str
-    sha256: str
-
-    @classmethod
-    def of(cls, order: Order) -> Self:
-        content = content_json(order)
-        return cls(order, content, digest_of(content))
 
 
 @dataclass(frozen=True)
@@ -77,25 +63,6 @@ class Orders(Database):
         return None if content is None else order_of(content)
 
 
-def content_json(order: Order) -> str:
-    """The order as canonical JSON text: what is stated, keys sorted, no blanks, UTF-8 as it is."""
-    return json.dumps(order.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def content_sha256(order: Order) -> str:
-    """Hexadecimal digest of `content_json`: two orders with the same one are the same order, key for key."""
-    return digest_of(content_json(order))
-
-
-def digest_of(content: str) -> str:
-    return sha256(content.encode()).hexdigest()
-
-
-def order_of(content: str) -> Order:
-    """The inverse of `content_json`."""
-    return Order.model_validate_json(content)
-
-
 _Named = str | sa.BindParameter[str]
 
 
@@ -108,85 +75,49 @@ def is_order(merchant: _Named, platform: _Named, order_number: _Named) -> sa.Col
     )
 
 
-def insert_order(connection: sa.Connection, merchant: str, stored: Content, revision: int, now: datetime) -> int:
+def insert_order(connection: sa.Connection, merchant: str, content: Content, revision: int, now: datetime) -> int:
     """A new order with its lines; returns its id."""
+    sql = PlainSql(connection)
     row = {
         "merchant": merchant,
-        "platform": stored.order.platform,
-        "order_number": stored.order.order_number,
         "state": OrderState.NEW.value,
         "amended": False,
         "created_at": now,
-        **_columns(stored, revision, now),
+        **_columns(content, revision, now),
     }
-    order_id = connection.execute(_INSERT_ORDER, row).scalar_one()
-    assert order_id is not None
-    _insert_lines(connection, order_id, stored.order)
+    order_id = sql.insert("orders", row)
+    _insert_lines(sql, order_id, content)
     return order_id
 
 
-def update_order(connection: sa.Connection, order_id: int, stored: Content, revision: int, now: datetime) -> None:
+def update_order(connection: sa.Connection, order_id: int, content: Content, revision: int, now: datetime) -> None:
     """Put a later revision in the place of the one before. The caller holds the merchant's lock."""
-    values = _columns(stored, revision, now)
-    changed = col(tables.OrderRow.content_sha256) != values["content_sha256"]
+    changed = col(tables.OrderRow.content_sha256) != content.sha256
     connection.execute(
         sa.update(tables.OrderRow)
         .where(col(tables.OrderRow.id) == order_id)
         # The state stays: that staff exported or entered the order is still true. The flag says it changed since.
-        .values(amended=sa.or_(col(tables.OrderRow.amended), changed), **values)
+        .values(amended=sa.or_(col(tables.OrderRow.amended), changed), **_columns(content, revision, now))
     )
     connection.execute(sa.delete(tables.OrderLine).where(col(tables.OrderLine.order_id) == order_id))
-    _insert_lines(connection, order_id, stored.order)
+    _insert_lines(PlainSql(connection), order_id, content)
 
 
-def _columns(stored: Content, revision: int, now: datetime) -> dict[str, Any]:
-    order = stored.order
-    total = order.totals.total_customer or order.totals.charged
+def _columns(content: Content, revision: int, now: datetime) -> dict[str, Any]:
     return {
-        "merchant_order_number": order.merchant_order_number,
+        **content.summary._asdict(),
         "revision": revision,
-        "content_json": stored.json,
-        "content_sha256": stored.sha256,
-        "test": order.test,
-        "replacement": order.replacement,
-        "documents_awaited": order.documents_awaited,
-        "personal_data_suppressed": order.personal_data_suppressed,
-        "personal_data_encrypted": order.personal_data_encrypted,
-        "destination_country": order.delivery.country,
-        "customer_name": order.delivery.full_name or order.billing.full_name,
-        "customer_email": order.customer.email or order.delivery.email or order.billing.email,
-        "total_text": decimal_text(total.amount) if total else None,
-        "total_currency": total.currency if total else None,
-        "total_minor": minor_units(total),
+        "content_json": content.json,
+        "content_sha256": content.sha256,
         "updated_at": now,
         "applied_at": now,
         "erased_at": None,
     }
 
 
-def _insert_lines(connection: sa.Connection, order_id: int, order: Order) -> None:
-    lines = []
-    for position, line in enumerate(order.lines, start=1):
-        price: Money | None = line.unit_price_customer or line.unit_price
-        lines.append(
-            {
-                "order_id": order_id,
-                "position": position,
-                "line_id": line.line_id,
-                "sku": line.sku,
-                "name": line.name,
-                "quantity": decimal_text(line.quantity),
-                "unit_price": decimal_text(price.amount) if price else None,
-                "currency": price.currency if price else None,
-            }
-        )
-    if lines:
-        connection.execute(_INSERT_LINES, lines)
-
-
-# Made once, because they run for every order.
-_INSERT_ORDER = sa.insert(tables.OrderRow).returning(col(tables.OrderRow.id))
-_INSERT_LINES = sa.insert(tables.OrderLine)
+def _insert_lines(sql: PlainSql, order_id: int, content: Content) -> None:
+    rows = [(order_id, position, *line) for position, line in enumerate(content.lines, start=1)]
+    sql.insert_all("order_line", ("order_id", "position", *LineSummary._fields), rows)
 
 
 def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*tuple[Any, ...]]":

@@ -24,6 +24,7 @@ from ion.store import tables
 from ion.store.engine import BUSY_TIMEOUT_SECONDS, Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
+from ion.store.plain_sql import PlainSql
 from ion.store.published import chunks
 from ion.store.types import ErasureKind, MessageState, NotificationState, OutgoingState, utc_now
 
@@ -246,14 +247,8 @@ class Privacy(Database):
 
 def is_erased(connection: sa.Connection, merchant: str, platform: str, order_number: str) -> bool:
     """True if this order number was erased here."""
-    table = tables.ErasedOrder
-    found = connection.execute(
-        sa.select(col(table.erasure_id))
-        .where(col(table.merchant) == merchant)
-        .where(col(table.platform) == platform)
-        .where(col(table.order_number) == order_number)
-    )
-    return found.first() is not None
+    erased = "SELECT 1 FROM erased_order WHERE merchant = ? AND platform = ? AND order_number = ?"
+    return bool(PlainSql(connection).rows(erased, merchant, platform, order_number))
 
 
 def lift_erasure(connection: sa.Connection, merchant: str, platform: str, order_number: str) -> None:

@@ -25,7 +25,7 @@ from ion.store.engine import Database
 from ion.store.judgements import Judgement, store_notification
 from ion.store.merchants import lock_merchant
 from ion.store.messages import KeptMessage
-from ion.store.orders import Content, update_order
+from ion.store.orders import update_order
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
 Change = Literal["same", "changed", "new", "gone", "kept"]
@@ -128,7 +128,7 @@ def _paired(
 
 
 def _number(judged: Judgement) -> str | None:
-    named = judged.order or judged.notification
+    named = judged.content.summary if judged.content else judged.notification
     return named.order_number if named else None
 
 
@@ -144,7 +144,8 @@ def _changed(
         store_notification(connection, message.id, message.merchant, row["position"], judged, instead_of=row["id"])
         return _told("changed", row, _row(connection, row["id"]))
     decided = row["decision"] is not None
-    if judged and not decided and row["state"] in _PROVED and row["grade"] == judged.grade == "sealed" and judged.order:
+    proved = row["state"] in _PROVED and row["grade"] == "sealed"
+    if judged and judged.content and proved and not decided and judged.grade == "sealed":
         _put_right(connection, row, judged)
         return _told("changed", row, _row(connection, row["id"]))
     now = None if judged is None else row | _as_read(judged)
@@ -154,8 +155,8 @@ def _changed(
 def _put_right(connection: sa.Connection, row: dict[str, Any], judged: Judgement) -> None:
     """A proved notification that is proved again: what was read of it, and the order where it brought that revision."""
     values = _as_read(judged)
-    assert judged.order is not None
-    content = Content.of(judged.order)
+    content = judged.content
+    assert content is not None
     connection.execute(sa.update(tables.Notification).where(col(tables.Notification.id) == row["id"]).values(values))
     if values["order_json"] == row["order_json"] or row["state"] != NotificationState.APPLIED:
         return
@@ -180,7 +181,7 @@ def _as_read(judged: Judgement) -> dict[str, Any]:
         "seal": storable(judged.seal),
         "language": judged.language,
         "carrier": judged.carrier,
-        "order_json": Content.of(judged.order).json if judged.order else None,
+        "order_json": judged.content.json if judged.content else None,
         "problems_json": json.dumps(problems),
     }
 

@@ -38,7 +38,7 @@ class Judged(Protocol):
     @property
     def notification(self) -> Any: ...
     @property
-    def order(self) -> Any: ...
+    def content(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ def _evidence(
 def _is_same(judged: Judged, other: Judged) -> bool:
     return (
         other.grade == "consistent"
-        and other.order is not None
-        and judged.order == other.order
+        and other.content is not None
+        and judged.content == other.content
         and judged.notification == other.notification
     )
 
