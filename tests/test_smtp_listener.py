@@ -17,6 +17,7 @@ import pytest
 from ion.errors import StorageFullError
 from ion.inbox import Listener
 from ion.inbox import replies as fixed_replies
+from ion.inbox import smtp
 from ion.inbox.commands import CommandError, read_recipient, read_sender, split_command
 from ion.inbox.limits import Limits
 from ion.store import NewMessage, Store, open_store
@@ -302,6 +303,17 @@ def test_a_new_address_takes_mail_at_once(store: Store, database: Path) -> None:
         assert client.say("RCPT TO:<new@x.example>").startswith("550")
         store.add_address("default", "new@x.example")
         assert client.say("RCPT TO:<new@x.example>").startswith("250")
+
+
+def test_one_recipient_of_more_than_are_known_at_once_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "MOST_RECIPIENTS_KNOWN", 2)
+    addresses = [f"Shop{number}@x.example" for number in range(5)]
+    for address in addresses:
+        store.add_address("default", address)
+    with _listening(store) as listener, Raw(listener) as client:
+        client.say("EHLO x")
+        client.say("MAIL FROM:<a@b.example>")
+        assert {client.say(f"RCPT TO:<{address}>")[:3] for address in addresses} == {"250"}
 
 
 def test_mail_beyond_the_byte_budget_is_put_off_while_others_go_on(store: Store, database: Path) -> None:

@@ -31,10 +31,10 @@ log = structlog.get_logger("ion.inbox")
 LOOKUP_THREADS = 2
 M_MMAP_THRESHOLD = -3  # malloc.h
 LARGE_BLOCK_BYTES = 1_048_576
-# How long a recipient that was found is not looked up again. The commit looks once more, so an address that has been
-# retired takes nothing from that instant on; only its RCPT may still be answered with 250 for so long.
+# How long the valid recipients are not looked up again. The commit looks once more, so an address that has been retired
+# takes nothing from that instant on; only its RCPT may still be answered with 250 for so long.
 RECIPIENT_SECONDS = 1.0
-MOST_RECIPIENTS_KNOWN = 10_000
+MOST_RECIPIENTS_KNOWN = 10_000  # further ones are looked up one by one
 STOP_SECONDS = 9.5  # for everything; then a commit that still hangs is left behind unanswered
 
 
@@ -92,7 +92,9 @@ class Listener:
         self.stopping = False
         self._proxies = [ipaddress.ip_network(proxy) for proxy in proxies]
         self._on_received = on_received
-        self._known: dict[str, float] = {}
+        self._known: frozenset[str] = frozenset()
+        self._known_until = 0.0
+        self._looking_up = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._servers: list[asyncio.Server] = []
         self._thread: threading.Thread | None = None
@@ -129,6 +131,8 @@ class Listener:
         assert self._thread is None, "already started"
         _give_large_blocks_back()
         self.stopping = False
+        self._known_until = 0.0
+        self._looking_up = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="smtp-lookup")
         self._committer = Committer(self.store, self._loop, self._on_received)
@@ -185,20 +189,21 @@ class Listener:
     def is_known(self, address: str) -> bool:
         """Whether this recipient was found valid within the last second."""
         assert self._loop is not None
-        return self._known.get(address, 0.0) > self._loop.time()
+        return self._loop.time() < self._known_until and address.lower() in self._known
 
     async def look_up(self, address: str) -> bool:
         """Whether this recipient is valid now. Raises StoreError."""
         assert self._loop is not None
-        until = self._loop.time() + RECIPIENT_SECONDS
+        async with self._looking_up:
+            if self._loop.time() >= self._known_until:
+                until = self._loop.time() + RECIPIENT_SECONDS
+                found = await self._loop.run_in_executor(self._threads, self.store.recipients, MOST_RECIPIENTS_KNOWN)
+                self._known, self._known_until = frozenset(found), until
+        if self.is_known(address):
+            return True
+        # One that came to be since, one of very many, or none at all.
         merchant = await self._loop.run_in_executor(self._threads, self.store.merchant_for_recipient, address)
-        if merchant is None:
-            self._known.pop(address, None)
-            return False
-        if len(self._known) >= MOST_RECIPIENTS_KNOWN:
-            self._known.clear()
-        self._known[address] = until
-        return True
+        return merchant is not None
 
     def submit(self, mail: Waiting) -> None:
         assert self._committer is not None

@@ -137,6 +137,17 @@ class Merchants(Database):
                 .where(col(tables.MerchantAddress.retired_at).is_(None))
             ).scalar()
 
+    def recipients(self, limit: int) -> tuple[str, ...]:
+        """Up to `limit` valid secret addresses of all merchants, lower-case."""
+        with self.reading() as connection:
+            return tuple(
+                connection.execute(
+                    sa.select(col(tables.MerchantAddress.address))
+                    .where(col(tables.MerchantAddress.retired_at).is_(None))
+                    .limit(limit)
+                ).scalars()
+            )
+
     def merchant_for_payload(self, payload_id: str) -> str | None:
         """The merchant that payloads name by this id, or None."""
         with self.reading() as connection:
