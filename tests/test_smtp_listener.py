@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from ion.errors import StorageFullError
-from ion.inbox import Listener
+from ion.inbox import Listener, smtp
 from ion.inbox import replies as fixed_replies
-from ion.inbox import smtp
 from ion.inbox.commands import CommandError, read_recipient, read_sender, split_command
 from ion.inbox.limits import Limits
 from ion.store import NewMessage, Store, open_store
