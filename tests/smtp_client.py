@@ -11,7 +11,7 @@ def kept(database: Path) -> list[bytes]:
     """Raw messages as another process sees them now."""
     connection = sqlite3.connect(database)
     try:
-        return [row[0] for row in connection.execute("SELECT raw FROM message ORDER BY id")]
+        return [row[0] for row in connection.execute("SELECT raw FROM message_raw ORDER BY message_id")]
     finally:
         connection.close()
 

@@ -83,8 +83,11 @@ DAMAGE = [
     ("UPDATE message SET state = 'lost' WHERE id = 5", "1 rows of message break the rule ck_message_state"),
     ("UPDATE message SET due_at = NULL WHERE id = 8", "1 rows of message break the rule ck_message_due_at"),
     ("UPDATE message SET claim_token = 'x' WHERE id = 8", "1 rows of message break the rule ck_message_claim_token"),
-    ("UPDATE message SET raw = NULL WHERE id = 5", "1 rows of message break the rule ck_message_raw"),
-    ("UPDATE message SET raw = X'78', size_bytes = 1 WHERE id = 1", "1 rows of message break the rule ck_message_raw"),
+    ("DELETE FROM message_raw WHERE message_id = 5", "1 messages without raw octets that are not purged"),
+    (
+        "UPDATE message SET size_bytes = 1 WHERE id = 1; INSERT INTO message_raw VALUES (1, X'78')",
+        "1 messages purged that still have raw octets",
+    ),
     ("UPDATE message SET merchant = 'nobody' WHERE id = 5", "1 rows of message without their merchant (merchant)"),
     ("DELETE FROM notification WHERE message_id = 4", "1 messages read without a notification"),
     ("UPDATE message SET state = 'ignored' WHERE id = 4", "1 messages with a notification that are not read"),
@@ -93,7 +96,7 @@ DAMAGE = [
         "1 messages whose raw octets are not as long as they were",
     ),
     (
-        "UPDATE message SET raw = zeroblob(size_bytes) WHERE id = 5",
+        "UPDATE message_raw SET raw = zeroblob(length(raw)) WHERE message_id = 5",
         "message row 5: its raw octets are not what arrived",
     ),
     ("UPDATE message SET sha256 = 'x' WHERE id = 8", "message row 8: its raw octets are not what arrived"),

@@ -51,7 +51,7 @@ def fetch(store: Store, account: ImapAccount) -> Fetched:
 
 
 def kept(store: Store) -> list[bytes]:
-    return [bytes(row[0]) for row in table_of(store, "SELECT raw FROM message ORDER BY id")]
+    return [bytes(row[0]) for row in table_of(store, "SELECT raw FROM message_raw ORDER BY message_id")]
 
 
 def state_of(store: Store) -> tuple[str, str | None]:

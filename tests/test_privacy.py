@@ -30,6 +30,7 @@ from ion.store import (
     Subject,
     open_store,
 )
+from ion.store.engine import make_engine
 from ion.store.mentions import Mention
 from ion.store.tables import Base
 from tests.orders import small_order
@@ -113,7 +114,7 @@ def test_raw_mail_is_removed_when_its_days_are_over_and_its_history_stays(store:
         assert remove_raw(store, 30, now=NOON + 30 * DAYS + timedelta(seconds=1)) == (2, True)
     rows = table_of(store, "SELECT id, sha256, size_bytes, rcpt_to, received_at, state_at FROM message ORDER BY id")
     assert rows == before
-    assert table_of(store, "SELECT count(*) FROM message WHERE raw IS NULL AND state = 'purged'") == [(2,)]
+    assert table_of(store, "SELECT count(*) FROM message WHERE state = 'purged'") == [(2,)]
     kept = table_of(store, "SELECT message_id, state_before, erasure_id FROM message_purge ORDER BY message_id")
     assert kept == [(message, "read", None), (ignored, "ignored", None)]
     assert exported(store) == ["1"]
@@ -147,7 +148,7 @@ def test_raw_mail_that_somebody_still_has_to_decide_about_stays(store: Store) ->
             )
         assert remove_raw(store, 30, now=NOON + 429 * DAYS) == (0, True)
         assert remove_raw(store, 30, now=NOON + 431 * DAYS) == (1, True)
-    left = [row[0] for row in table_of(store, "SELECT id FROM message WHERE raw IS NOT NULL ORDER BY id")]
+    left = [row[0] for row in table_of(store, "SELECT message_id FROM message_raw ORDER BY message_id")]
     assert left == [review, quarantined.id, retry.id, under_way.id, waiting]
     assert held not in left
 
@@ -263,8 +264,9 @@ def test_a_customer_is_erased_and_the_others_of_the_same_mail_stay(store: Store)
     assert store.order("default", "zonos", "1") is None
     assert ANA.casefold() not in everything(store).replace(f"x{ANA}".casefold(), "")
     assert table_of(store, "SELECT DISTINCT order_id FROM order_line ORDER BY order_id") == [(2,), (4,)]
-    rows = table_of(store, f"SELECT state, sha256, raw FROM message WHERE id = {mail}")
-    assert rows == [("purged", hashlib.sha256(raw).hexdigest(), None)]
+    rows = table_of(store, f"SELECT state, sha256 FROM message WHERE id = {mail}")
+    assert rows == [("purged", hashlib.sha256(raw).hexdigest())]
+    assert table_of(store, f"SELECT raw FROM message_raw WHERE message_id = {mail}") == []
     assert erase(store, of_customer())["orders"] == 0
 
 
@@ -608,12 +610,16 @@ def test_a_database_of_the_schema_before_is_migrated_with_what_it_holds(store: S
     store.queue_notification("default", "zonos", "1", "sha", _mail)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with store.writing() as connection:
+    # As `bring_to_head` does it: rebuilding a table must not touch the rows that refer to it.
+    engine = make_engine(store_url, foreign_keys=False)
+    with engine.begin() as connection:
         config.attributes["connection"] = connection
         downgrade(config, "0003")
+    engine.dispose()
     before = table_of(store, "SELECT id, sha256, raw FROM message")
     migrated = open_store(store_url)
-    assert table_of(migrated, "SELECT id, sha256, raw FROM message") == before
+    mails = "SELECT id, sha256, raw FROM message JOIN message_raw ON message_id = id"
+    assert table_of(migrated, mails) == before
     assert exported(migrated) == ["1"]
     assert problems(migrated) == []
     assert erase(migrated, of_customer())["outgoing"] == 1

@@ -191,7 +191,8 @@ def test_one_that_cannot_be_read_or_has_no_keys_does_not_stop_the_others(
         return (KEY,)
 
     with small_store.writing() as connection:
-        connection.exec_driver_sql(f"UPDATE message SET raw = CAST('die' AS BLOB), size_bytes = 3 WHERE id = {bad}")
+        connection.exec_driver_sql(f"UPDATE message SET size_bytes = 3 WHERE id = {bad}")
+        connection.exec_driver_sql(f"UPDATE message_raw SET raw = CAST('die' AS BLOB) WHERE message_id = {bad}")
     monkeypatch.setattr("ion.reparse.Reader", _reader)
     chosen = Chosen(ids=(bad, keyless, good, unread, 999))
     found = list(reparse(small_store, keys_for, chosen, apply=True, timeout_seconds=10))

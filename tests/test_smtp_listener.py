@@ -536,7 +536,7 @@ def test_mails_that_wait_together_are_committed_together(
     assert all(answer.startswith("250 2.0.0 kept as ") for answer in ids)
     assert len(set(ids)) == 8
     assert (sizes[0] >= 1, sum(sizes), len(sizes) <= 3) == (True, 8, True)
-    rows = table_of(store, "SELECT id, raw FROM message")
+    rows = table_of(store, "SELECT message_id, raw FROM message_raw")
     assert {f"250 2.0.0 kept as {row[0]}": bytes(row[1]) for row in rows} == {
         answer: b"%d\r\n" % number for number, answer in enumerate(ids)
     }

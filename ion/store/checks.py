@@ -112,6 +112,8 @@ _Rules = Iterator[tuple[str, Any, tuple[sa.ColumnElement[bool], ...]]]
 
 def _message_rules() -> _Rules:
     message, notification, purge = tables.Message, tables.Notification, tables.MessagePurge
+    kept = tables.MessageRaw
+    is_its = col(kept.message_id) == col(message.id)
     has_notification = sa.exists().where(col(notification.message_id) == col(message.id))
     is_purged = col(message.state) == MessageState.PURGED.value
     has_purge = sa.exists().where(col(purge.message_id) == col(message.id))
@@ -124,8 +126,10 @@ def _message_rules() -> _Rules:
     yield (
         "messages whose raw octets are not as long as they were",
         message,
-        (sa.func.length(col(message.raw)) != col(message.size_bytes),),
+        (sa.exists().where(is_its, sa.func.length(col(kept.raw)) != col(message.size_bytes)),),
     )
+    yield "messages without raw octets that are not purged", message, (~is_purged, ~sa.exists().where(is_its))
+    yield "messages purged that still have raw octets", message, (is_purged, sa.exists().where(is_its))
     yield "messages purged without a record of it", message, (is_purged, ~has_purge)
     yield "messages with a record of a purge that are not purged", message, (~is_purged, has_purge)
     was = col(purge.message_id) == col(message.id)
@@ -243,7 +247,7 @@ def _erasure_rules() -> _Rules:
     yield "orders that count as erased and are not", order, (~_is_erased(order), known)
     has_content = sa.or_(col(notification.order_json).is_not(None), col(notification.problems_json) != "[]")
     yield "erased notifications that still have content", notification, (_is_erased(notification), has_content)
-    has_raw = sa.exists().where(col(message.id) == col(notification.message_id), col(message.raw).is_not(None))
+    has_raw = sa.exists().where(col(tables.MessageRaw.message_id) == col(notification.message_id))
     unread = sa.exists().where(
         col(message.id) == col(notification.message_id),
         col(message.state).in_([MessageState.RECEIVED.value, MessageState.CLAIMED.value, MessageState.RETRY.value]),
@@ -324,7 +328,10 @@ def _in_contents(connection: sa.Connection) -> Iterator[str]:
     ):
         if digest_of(content) != digest:
             yield f"order row {order_id}, revision {number}: its content is not what was stored"
-    mails = sa.select(col(message.id), col(message.raw), col(message.sha256)).where(col(message.raw).is_not(None))
+    kept = tables.MessageRaw
+    mails = sa.select(col(message.id), col(kept.raw), col(message.sha256)).join(
+        kept, col(kept.message_id) == col(message.id)
+    )
     for message_id, raw, digest in _streamed(connection, mails, rows_at_once=1):
         if sha256(raw).hexdigest() != digest:
             yield f"message row {message_id}: its raw octets are not what arrived"

@@ -227,12 +227,12 @@ def _to_name(row: Any) -> tuple[str, ...]:
 
 
 def _shown(*, outer: bool = False) -> "sa.Select[*tuple[Any, ...]]":
-    message, notification = tables.Message, tables.Notification
+    message, notification, kept = tables.Message, tables.Notification, tables.MessageRaw
     columns: tuple[Any, ...] = (
         col(message.id).label("message"), col(message.door), col(message.state).label("message_state"),
         col(message.mail_from), col(message.rcpt_to), col(message.received_at), col(message.size_bytes),
         col(message.sha256), col(message.last_error), col(message.merchant).label("message_merchant"),
-        sa.func.substr(col(message.raw), 1, _HEAD_BYTES).label("head"),
+        sa.func.substr(col(kept.raw), 1, _HEAD_BYTES).label("head"),
         col(notification.id).label("notification"), col(notification.position), col(notification.state),
         col(notification.grade), col(notification.reason), col(notification.platform), col(notification.order_number),
         col(notification.revision), col(notification.issued_at), col(notification.carrier), col(notification.language),
@@ -241,7 +241,8 @@ def _shown(*, outer: bool = False) -> "sa.Select[*tuple[Any, ...]]":
         col(notification.decision_note), col(notification.order_json),
     )  # fmt: skip
     on = col(notification.message_id) == col(message.id)
-    return sa.select(*columns).join_from(message, notification, on, isouter=outer)
+    query: sa.Select[*tuple[Any, ...]] = sa.select(*columns).join_from(message, notification, on, isouter=outer)
+    return query.join(kept, col(kept.message_id) == col(message.id), isouter=True)
 
 
 def _message(row: Any, notifications: tuple[ShownNotification, ...]) -> ShownMessage:

@@ -188,8 +188,11 @@ class Messages(Database):
                 ids.append(message_id)
             token, until = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
             rows: Any = connection.execute(_CLAIM, {"ids": ids, "now": now, "token": token, "until": until}).all()
+            raws: dict[Any, bytes] = {row.message_id: row.raw for row in connection.execute(_RAWS, {"ids": ids})}
         rows.sort(key=lambda row: ids.index(row.id))
-        return tuple(ClaimedMessage(claim_token=token, claimed_until=until, **row._mapping) for row in rows)
+        return tuple(
+            ClaimedMessage(raw=raws[row.id], claim_token=token, claimed_until=until, **row._mapping) for row in rows
+        )
 
     def release_message(self, message_id: int, claim_token: str) -> None:
         """Give a claimed message back unread, as if it had not been claimed. Raises ClaimLostError."""
@@ -233,14 +236,12 @@ class Messages(Database):
         """Up to `limit` messages that were read, ignored or quarantined and whose octets are still kept, by id, from
         `after_id` on. `since`: received at or after that instant; `states`: of the message, or of one of its
         notifications. No condition where one is not given."""
-        message, notification = tables.Message, tables.Notification
+        message, notification, kept = tables.Message, tables.Notification, tables.MessageRaw
         query = (
-            sa.select(
-                col(message.id), col(message.merchant), col(message.state), col(message.state_at), col(message.raw)
-            )
+            sa.select(col(message.id), col(message.merchant), col(message.state), col(message.state_at), col(kept.raw))
+            .join(kept, col(kept.message_id) == col(message.id))
             .where(col(message.id) > after_id)
             .where(col(message.state).in_(SETTLED))
-            .where(col(message.raw).is_not(None))
             .order_by(col(message.id))
             .limit(limit)
         )
@@ -325,10 +326,12 @@ class _Add:
         inserted = self._sql.rows(
             _INSERT,
             *(merchant, message.door, digest, len(message.raw), storable(message.mail_from), storable(rcpt_to)),
-            *(now, received, now, now, message.raw),
+            *(now, received, now, now),
         )
         if inserted:
-            return AddedMessage(inserted[0][0], merchant, True, digest)
+            ((new_id,),) = inserted
+            self._sql.run("INSERT INTO message_raw (message_id, raw) VALUES (?, ?)", new_id, message.raw)
+            return AddedMessage(new_id, merchant, True, digest)
         ((first_id,),) = self._sql.rows(_FIND, merchant, storable(rcpt_to), digest)
         return AddedMessage(first_id, merchant, False, digest)
 
@@ -352,7 +355,7 @@ class _Add:
 
 _INSERT = (
     "INSERT INTO message (merchant, door, sha256, size_bytes, mail_from, rcpt_to, received_at, state, state_at, due_at,"
-    " attempts, failures, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING RETURNING id"
+    " attempts, failures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING RETURNING id"
 )
 _FIND = "SELECT id FROM message WHERE merchant = ? AND rcpt_to = ? AND sha256 = ?"
 _MERCHANT_AT = "SELECT merchant FROM merchant_address WHERE address = ? AND retired_at IS NULL"
@@ -389,12 +392,14 @@ _CLAIM = (
     .returning(
         col(tables.Message.id),
         col(tables.Message.merchant),
-        col(tables.Message.raw),
         col(tables.Message.sha256),
         col(tables.Message.received_at),
         col(tables.Message.attempts),
         col(tables.Message.failures),
     )
+)
+_RAWS = sa.select(col(tables.MessageRaw.message_id), col(tables.MessageRaw.raw)).where(
+    col(tables.MessageRaw.message_id).in_(sa.bindparam("ids", expanding=True))
 )
 _END_CLAIM = (
     "UPDATE message SET state = ?, state_at = ?, claim_token = NULL, due_at = NULL, last_error = NULL"

@@ -296,9 +296,10 @@ def _purge(
     purged = connection.execute(
         sa.update(message)
         .where(col(message.id) == message_id, col(message.state) == state, *conditions)
-        .values(raw=None, state=MessageState.PURGED.value, claim_token=None, due_at=None)
+        .values(state=MessageState.PURGED.value, claim_token=None, due_at=None)
     ).rowcount
     if purged:
+        connection.execute(sa.delete(tables.MessageRaw).where(col(tables.MessageRaw.message_id) == message_id))
         row = {"message_id": message_id, "state_before": state, "purged_at": utc_now(), "erasure_id": erasure_id}
         connection.execute(sa.insert(tables.MessagePurge), row)
     return purged
@@ -392,9 +393,9 @@ def _within(query: "sa.Select[*tuple[Any, ...]]", table: Any, subject: Subject) 
 
 
 def _raw_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
-    message = tables.Message
-    query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.raw)).where(
-        col(message.raw).is_not(None)
+    message, kept = tables.Message, tables.MessageRaw
+    query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(kept.raw)).join(
+        kept, col(kept.message_id) == col(message.id)
     )
     return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
 

@@ -84,11 +84,10 @@ class TrustRule(Base, table=True):
 
 
 class Message(Base, table=True):
-    """One mail for one recipient, as it came. `raw` is None once purged; its hash and history stay.
+    """One mail for one recipient. Its octets are a `MessageRaw` until they are purged; its hash and history stay.
 
     `due_at`: from when on it can be claimed (its receipt, its next try, the end of a lease), None when it is over.
-    `attempts` counts claims, `failures` how often reading it came to no end. `raw` is the last column, because SQLite
-    walks through a large value to reach what stands behind it.
+    `attempts` counts claims, `failures` how often reading it came to no end.
     """
 
     __tablename__ = "message"
@@ -100,7 +99,6 @@ class Message(Base, table=True):
         one_of("state", MessageState),
         sa.CheckConstraint("(state = 'claimed') = (claim_token IS NOT NULL)", name="claim_token"),
         sa.CheckConstraint("(state IN ('received', 'claimed', 'retry')) = (due_at IS NOT NULL)", name="due_at"),
-        sa.CheckConstraint("(raw IS NULL) = (state = 'purged')", name="raw"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -118,7 +116,16 @@ class Message(Base, table=True):
     attempts: int
     failures: int
     last_error: str | None
-    raw: bytes | None
+
+
+class MessageRaw(Base, table=True):
+    """The octets of a message as it came. Apart from it, because SQLite writes a whole row anew for each change of its
+    state."""
+
+    __tablename__ = "message_raw"
+
+    message_id: int = Field(foreign_key="message.id", primary_key=True)
+    raw: bytes
 
 
 class OrderRow(Base, table=True):

@@ -31,7 +31,7 @@ from structlog.testing import capture_logs
 from ion.errors import StoreError
 from ion.inbox import Listener
 from ion.store import Store, open_store
-from ion.store.tables import Message
+from ion.store.tables import MessageRaw
 
 ANSWER_SECONDS = 5.0
 END = b"\r\n.\r\n"
@@ -123,7 +123,7 @@ class Server:
 
     def kept(self) -> list[bytes]:
         with self.store.reading() as connection:
-            query: Any = sa.select(Message.raw).order_by(Message.id)  # type: ignore[call-overload]
+            query: Any = sa.select(MessageRaw.raw).order_by(MessageRaw.message_id)  # type: ignore[call-overload]
             return [row[0] for row in connection.execute(query)]
 
 

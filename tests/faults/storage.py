@@ -32,7 +32,7 @@ import sqlalchemy as sa
 
 from ion.config import Settings
 from ion.store import Store
-from ion.store.tables import Message
+from ion.store.tables import Message, MessageRaw
 from tests.faults.mails import OrderMail, OrderMails
 from tests.faults.serving import Installation, Serving, unread, wait_until_read
 from tests.programs import program
@@ -255,7 +255,7 @@ def _corrupt(database: Path) -> Iterator[None]:
 def _kept(store: Store) -> dict[str, bytes]:
     """The octets of every message, by the digest that was told when it was kept."""
     with store.reading() as connection:
-        query: Any = sa.select(Message.sha256, Message.raw)  # type: ignore[call-overload]
+        query: Any = sa.select(Message.sha256, MessageRaw.raw).join(MessageRaw)  # type: ignore[call-overload]
         return {row[0]: row[1] for row in connection.execute(query)}
 
 
