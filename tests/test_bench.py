@@ -1,6 +1,7 @@
 """The measurements run and print their tables; how they come out is for whoever runs them to judge."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from ion.reading import read_message
-from tests.bench import carriers, comparison, cost, python_tools
+from tests.bench import carriers, comparison, cost, doors, python_tools
 from tests.bench.forwarding import main
 from tests.bench.mails import INLINE, NAMED, edited, forwarded, header_like, newsletter, sent
 from tests.bench.tables import share, table
 from tests.bench.tools import TOOLS, Driver, drivers
 from tests.orders import KEY, bodies_of
+from tests.programs import program
 
 pytestmark = pytest.mark.long
 
@@ -154,3 +156,16 @@ def test_the_tools_of_python_are_run_by_a_program_of_its_own() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout) == {"version": pytest.__version__}
+
+
+def test_the_doors_print_every_row_with_its_ratio_or_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    program("smtp-source")
+    doors.main(["accept", "queue", "cpu", "--rounds", "1", "--mails", "20"])
+    output = capsys.readouterr().out
+    for name in ("kept connections", "a connection per message"):
+        ours, theirs, ratio = map(float, row(output, name)[1:4])
+        assert ratio == pytest.approx(ours / theirs, abs=0.02)
+    assert float(row(output, "usual orders")[1]) > 0
+    is_root = os.getuid() == 0  # Postfix starts as nobody else
+    assert output.count("| a connection per message") == (2 if is_root else 1)
+    assert ("not measured: Postfix starts as root only" in output) != is_root
