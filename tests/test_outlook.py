@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from ion.order import Address, Order
 from ion.reading import outlook, read_message
+from ion.reading.limits import MAX_DEPTH, MAX_PARTS, TooBig
 from ion.reading.mapi import Item, Unreadable
 from ion.reading.rtf import MAX_RTF_OCTETS, decompressed, read_rtf
-from ion.reading.unwrap import MAX_DEPTH, MAX_PARTS, TooBig, bodies
+from ion.reading.unwrap import bodies
 from tests.containers import (
     EIGHT_BIT,
     UNICODE,

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from ion.contract import FIELDS, Entry, entries, language, print_value
 from ion.order import Order
 from ion.reading import Judged, read_message
+from ion.reading.limits import MAX_DEPTH, MAX_PARTS, TooBig
 from ion.reading.streams import flatten, without_program_marks
-from ion.reading.unwrap import MAX_DEPTH, MAX_PARTS, TooBig, bodies, unflow
+from ion.reading.unwrap import bodies, unflow
 from ion.seal import Key, key_of, make_imprint, verify_imprint
 from tests.orders import (
     KEY,

@@ -25,10 +25,12 @@ from ion.reading.agreement import (
 from ion.reading.claims import Claim, attached_claim, is_glued, labelled_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.confirmations import Confirmation, find_confirmation
+from ion.reading.limits import TooBig
+from ion.reading.mime import Unparsable
 from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
 from ion.reading.streams import Form, forms
-from ion.reading.unwrap import Body, TooBig, Unparsable, bodies
+from ion.reading.unwrap import Body, bodies
 from ion.seal import SEAL_PATTERN, Key, normal_seal, verify_imprint
 
 Grade = Literal["sealed", "consistent", "review", "none"]

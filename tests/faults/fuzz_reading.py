@@ -3,7 +3,9 @@
 python -m tests.faults.fuzz_reading --seconds 600
 """
 
-from ion.reading.unwrap import TooBig, Unparsable, bodies
+from ion.reading.limits import TooBig
+from ion.reading.mime import Unparsable
+from ion.reading.unwrap import bodies
 from tests.faults.fuzzing import fuzz
 from tests.faults.inputs import read_in_time
 
