@@ -8,7 +8,7 @@ and prints what that returns. The database and the web server import slowly, so 
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -332,12 +332,7 @@ def ingest(
                 kept.append((path, receive(store, read_octets(path), envelope)[0]))
             except IonError as error:
                 kept.append((path, error))
-        authenticator = Authenticator(
-            store,
-            authserv_id=settings.authserv_id,
-            dns_server=settings.dns_server,
-            dns_timeout_seconds=settings.dns_timeout_seconds,
-        )
+        authenticator = Authenticator.from_settings(store, settings)
         worker = Worker(
             store,
             keys.keys_for,
@@ -409,11 +404,13 @@ def reparse(
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Store what changes; without it, it is only shown.")] = False,
 ) -> None:
-    """Read kept mail again with today's reader and keys, and print what that changes, one JSON line per message."""
+    """Read kept mail again with today's reader, keys and trust rules, and print what that changes, one JSON line per
+    message."""
+    from ion.keys import key_ring
     from ion.reparse import Chosen, NotReread
     from ion.reparse import reparse as read_again
-    from ion.seal import KeyRing
     from ion.store import MessageState, NotificationState
+    from ion.trust import Authenticator
 
     settings = settings_of(context)
     known = [*MessageState, *NotificationState]
@@ -422,7 +419,7 @@ def reparse(
             raise typer.BadParameter(f"there is no state {one}; there are {', '.join(dict.fromkeys(known))}")
     read = changed = 0
     failed = False
-    with opened_store(settings) as store:
+    with opened_store(settings) as store, closing(Authenticator.from_settings(store, settings)) as authenticator:
         if merchant is not None:
             store.merchant(merchant)
         chosen = Chosen(
@@ -431,9 +428,13 @@ def reparse(
             since.replace(tzinfo=settings.zone).astimezone(UTC) if since else None,
             tuple(state or ()),
         )
-        timeout = settings.read_timeout_seconds
         for found in read_again(
-            store, KeyRing(settings.keys_dir).keys_for, chosen, apply=apply, timeout_seconds=timeout
+            store,
+            key_ring(settings, store).keys_for,
+            authenticator,
+            chosen,
+            apply=apply,
+            timeout_seconds=settings.read_timeout_seconds,
         ):
             if isinstance(found, NotReread):
                 failed = True

@@ -1,6 +1,8 @@
-"""Reparse: kept mail is read again with today's reader and keys, and what that changes is told, and stored if wished.
+"""Reparse: kept mail is read again with today's reader, keys and trust rules, and what that changes is told, and stored
+if wished.
 
-Each message is read in the same killable child as the first time, and compared and stored in a transaction of its own.
+Each message is read in the same killable child as the first time, who sent it is asked anew where it has no seal, and
+what comes of that is compared and stored in a transaction of its own.
 """
 
 import threading
@@ -9,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ion.errors import IonError
-from ion.reader import Reader
+from ion.reader import Reader, ReadFailedError
+from ion.reading import Judged
 from ion.seal import Key
-from ion.store import MessageChange, Store
+from ion.store import KeptMessage, MessageChange, Store
+from ion.trust import Authenticator
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class NotReread:
 def reparse(
     store: Store,
     keys_for: Callable[[str], Sequence[Key]],
+    authenticator: Authenticator,
     chosen: Chosen,
     *,
     apply: bool,
@@ -43,7 +48,7 @@ def reparse(
 ) -> Iterator[MessageChange | NotReread]:
     """Read each chosen message again, by id; what that changes, stored with `apply`. Messages named by id that cannot
     be read again are told first. Raises StoreError where the database refuses to tell which there are."""
-    stop, reader = threading.Event(), Reader(timeout_seconds)
+    reader = Reader(timeout_seconds)
     try:
         yield from _missing(store, chosen)
         after_id = 0
@@ -58,12 +63,33 @@ def reparse(
             (message,) = kept
             after_id = message.id
             try:
-                judged = reader.read(message.raw, keys_for(message.merchant), stop)
-                yield store.store_rereading(message, judged, apply=apply)
+                yield _read_again(store, message, keys_for(message.merchant), authenticator, reader, apply=apply)
             except IonError as error:
                 yield NotReread(message.id, error)
     finally:
         reader.close()
+
+
+def _read_again(
+    store: Store,
+    message: KeptMessage,
+    keys: Sequence[Key],
+    authenticator: Authenticator,
+    reader: Reader,
+    *,
+    apply: bool,
+) -> MessageChange:
+    stop = threading.Event()
+
+    def read_alone(octets: bytes) -> tuple[Judged, ...]:
+        try:
+            return reader.read(octets, keys, stop)
+        except ReadFailedError:
+            return ()
+
+    judged = reader.read(message.raw, keys, stop)
+    evidence = authenticator.gather(message, judged, read_alone)
+    return store.store_rereading(message, judged, evidence, apply=apply)
 
 
 def _missing(store: Store, chosen: Chosen) -> Iterator[NotReread]:

@@ -51,12 +51,7 @@ class Service:
         self._stopping = threading.Event()
         keys = key_ring(settings, store)
         keys.ensure_secret()  # a lost one is told before any mail is taken
-        self.authenticator = Authenticator(
-            store,
-            authserv_id=settings.authserv_id,
-            dns_server=settings.dns_server,
-            dns_timeout_seconds=settings.dns_timeout_seconds,
-        )
+        self.authenticator = Authenticator.from_settings(store, settings)
         self.worker = Worker(
             store,
             keys.keys_for,

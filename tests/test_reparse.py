@@ -13,12 +13,15 @@ from ion.errors import SettingError, StoreError
 from ion.reading import read_message
 from ion.reparse import Chosen, NotReread, reparse
 from ion.seal import Key, KeyRing
-from ion.store import MessageChange, Store, open_store
+from ion.store import MessageChange, NotificationChange, Store, open_store
+from ion.trust import Authenticator
 from ion.worker import Worker
+from tests.forged import ORDERS, PLATFORM, original
 from tests.make_samples import KEY as SAMPLE_KEY
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.programs import Ion
 from tests.readers import read_oddly
+from tests.signers import name_server
 from tests.stores import (
     empty_url,
     judged,
@@ -49,7 +52,9 @@ def read_all(store: Store, *keys: Key) -> None:
 
 
 def again(store: Store, *keys: Key, apply: bool = True, **chosen: Any) -> list[MessageChange]:
-    found = list(reparse(store, lambda _: keys, Chosen(**chosen), apply=apply, timeout_seconds=30))
+    found = list(
+        reparse(store, lambda _: keys, Authenticator(store), Chosen(**chosen), apply=apply, timeout_seconds=30)
+    )
     assert not [one for one in found if isinstance(one, NotReread)]
     return [one for one in found if isinstance(one, MessageChange)]
 
@@ -195,7 +200,8 @@ def test_one_that_cannot_be_read_or_has_no_keys_does_not_stop_the_others(
         connection.exec_driver_sql(f"UPDATE message_raw SET raw = CAST('die' AS BLOB) WHERE message_id = {bad}")
     monkeypatch.setattr("ion.reparse.Reader", _reader)
     chosen = Chosen(ids=(bad, keyless, good, unread, 999))
-    found = list(reparse(small_store, keys_for, chosen, apply=True, timeout_seconds=10))
+    authenticator = Authenticator(small_store)
+    found = list(reparse(small_store, keys_for, authenticator, chosen, apply=True, timeout_seconds=10))
     assert {one.message_id: type(one).__name__ for one in found} == {
         unread: "NotReread", 999: "NotReread", bad: "NotReread", keyless: "NotReread", good: "MessageChange",
     }  # fmt: skip
@@ -263,3 +269,113 @@ def test_the_command_shows_first_and_stores_with_apply(tmp_path: Path) -> None:
     assert missing["error"] == "message 77: there is no such message"
     assert stored["applied"]
     here.run("reparse", "--state", "lost", status=2)
+
+
+@pytest.fixture
+def dns() -> Iterator[str]:
+    """The address of a name server that knows the platform's key."""
+    with name_server() as names:
+        names.know(PLATFORM)
+        yield names.address
+
+
+def reread(store: Store, dns: str, *, apply: bool = True) -> list[MessageChange | NotReread]:
+    authenticator = Authenticator(store, dns_server=dns, dns_timeout_seconds=0.2)
+    try:
+        return list(reparse(store, lambda _: (KEY,), authenticator, Chosen(), apply=apply, timeout_seconds=30))
+    finally:
+        authenticator.close()
+
+
+def reread_change(store: Store, dns: str, *, apply: bool = True) -> NotificationChange:
+    (message,) = reread(store, dns, apply=apply)
+    assert isinstance(message, MessageChange)
+    (change,) = message.notifications
+    return change
+
+
+def signed_and_held(store: Store, number: str) -> int:
+    """A signed mail without a seal that came while nobody was believed; its notification."""
+    message = received(store, PLATFORM.sign(original(number)))
+    worker = Worker(store, lambda _: (KEY,), authenticator=Authenticator(store))
+    worker.run_once()
+    worker.close()
+    (found,) = store.notifications_of(message)
+    assert (found.state, found.grade) == ("held", "consistent")
+    return found.id
+
+
+def believe(store: Store) -> None:
+    store.add_trust_rule("default", "dkim", "platform.example")
+    store.add_trust_rule("default", "recipient", ORDERS)
+
+
+def test_a_mail_held_for_want_of_a_trust_rule_is_an_order_once_the_rule_is_there(store: Store, dns: str) -> None:
+    signed_and_held(store, "T1")
+    assert reread_change(store, dns).change == "same"
+    store.add_trust_rule("default", "recipient", ORDERS)  # believes nobody by itself
+    assert reread_change(store, dns).change == "same"
+    believe(store)
+    shown = reread_change(store, dns, apply=False)
+    assert shown.before is not None and shown.after is not None
+    assert (shown.before["state"], shown.after["state"]) == ("held", "applied")
+    assert '"rule": "dkim platform.example"' in shown.after["evidence_json"]
+    assert list(store.orders_for_export()) == []
+
+    assert reread_change(store, dns) == shown
+    assert [one.order.order_number for one in store.orders_for_export()] == ["T1"]
+    assert store.check()["problems"] == []
+    assert reread_change(store, dns).change == "same"
+
+
+def test_an_order_let_in_by_a_rule_stays_where_the_rule_is_gone(store: Store, dns: str) -> None:
+    signed_and_held(store, "T2")
+    believe(store)
+    reread(store, dns)
+    store.remove_trust_rule("default", "dkim", "platform.example")
+    before = contents(store)
+    assert reread_change(store, dns).change == "same"
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("decision", ["dismissed", "released"])
+def test_what_a_person_decided_stays_where_the_sender_is_believed_since(store: Store, dns: str, decision: str) -> None:
+    notification = signed_and_held(store, "T3")
+    decide = store.dismiss_notification if decision == "dismissed" else store.release_notification
+    decide(notification, by="Ana")
+    believe(store)
+    before = contents(store)
+    assert reread_change(store, dns).change == "same"
+    assert contents(store) == before
+
+
+def test_a_mail_that_still_waits_tells_why_by_the_rules_of_today(store: Store, dns: str) -> None:
+    signed_and_held(store, "T4")
+    store.add_trust_rule("default", "dkim", "platform.example")  # and no line for whom it was sent to
+    change = reread_change(store, dns)
+    assert change.before is not None and change.after is not None
+    assert (change.change, change.after["state"]) == ("changed", "held")
+    assert "believes nobody" in change.before["reason"] and "platform.example" in change.after["reason"]
+    assert list(store.orders_for_export()) == []
+
+
+def test_a_mail_whose_signer_cannot_be_asked_now_is_told_and_left_as_it_is(store: Store) -> None:
+    signed_and_held(store, "T5")
+    believe(store)
+    before = contents(store)
+    with name_server() as names:
+        names.silent.add(PLATFORM.name)
+        (found,) = reread(store, names.address)
+    assert isinstance(found, NotReread) and "could not be looked up" in str(found.error)
+    assert contents(store) == before
+
+
+def test_the_command_asks_who_sent_a_mail_by_the_rules_of_today(tmp_path: Path, dns: str) -> None:
+    ion = Ion(tmp_path / "data", ION_DNS_SERVER=dns)
+    mail = tmp_path / "order.eml"
+    mail.write_bytes(PLATFORM.sign(original("T6")))
+    ion.lines("ingest", mail)
+    ion.run("merchant", "trust", "default", "add", "dkim", "platform.example")
+    ion.run("merchant", "trust", "default", "add", "recipient", ORDERS)
+    (line,) = ion.lines("reparse", "--state", "held", "--apply")
+    assert [one["after"]["state"] for one in line["notifications"]] == ["applied"]

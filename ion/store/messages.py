@@ -80,13 +80,16 @@ class ClaimedMessage:
 
 @dataclass(frozen=True)
 class KeptMessage:
-    """A message that is over, with its octets: what `ion reparse` reads again. `state_at`: when it came to `state`."""
+    """A message that is over, with its octets: what `ion reparse` reads again. `state_at`: when it came to `state`;
+    `attempts`: of reading it again."""
 
     id: int
     merchant: str
     state: str
     state_at: datetime
+    received_at: datetime
     raw: bytes
+    attempts: int = 1
 
 
 # What a message may be read again from: nobody is at work on it.
@@ -238,7 +241,14 @@ class Messages(Database):
         notifications. No condition where one is not given."""
         message, notification, kept = tables.Message, tables.Notification, tables.MessageRaw
         query = (
-            sa.select(col(message.id), col(message.merchant), col(message.state), col(message.state_at), col(kept.raw))
+            sa.select(
+                col(message.id),
+                col(message.merchant),
+                col(message.state),
+                col(message.state_at),
+                col(message.received_at),
+                col(kept.raw),
+            )
             .join(kept, col(kept.message_id) == col(message.id))
             .where(col(message.id) > after_id)
             .where(col(message.state).in_(SETTLED))

@@ -1,14 +1,15 @@
 """What another reading of a kept message would change, and changing it: one transaction for each message.
 
-    held or for review                    -> stored anew as it is judged now, and applied where it is proved now
+    held or for review                    -> stored anew as it is judged now, and applied where it is proved now, or
+                                             where the merchant's policy believes now whoever sent it
     held or for review, not found any more -> taken away
     found now, not before                 -> stored as a new one
     applied by its seal, and proved now    -> what was read of it is put right; where the order differs, so is the order
     superseded or a duplicate              -> likewise; its order is not touched
     anything else                         -> kept: what a person decided, and what can no longer be proved here
 
-So a person's decision is never overwritten, and an order once proved is never taken away. Where today's reader and keys
-say what is stored already, nothing is changed.
+So a person's decision is never overwritten, and an order once proved is never taken away. Where today's reader, keys
+and policy say what is stored already, nothing is changed.
 """
 
 import json
@@ -26,14 +27,19 @@ from ion.store.judgements import Judgement, store_notification
 from ion.store.merchants import lock_merchant
 from ion.store.messages import KeptMessage
 from ion.store.orders import update_order
+from ion.store.trust import Evidence
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
 Change = Literal["same", "changed", "new", "gone", "kept"]
 
 _UNDECIDED = (NotificationState.HELD.value, NotificationState.REVIEW.value)
 _PROVED = (NotificationState.APPLIED.value, NotificationState.SUPERSEDED.value, NotificationState.DUPLICATE.value)
+# What was found now, with what was found out about its sender.
+_Found = tuple[Judgement, Evidence | None]
 # When it was judged is no part of what was judged; which row an order has or would have says nothing to anybody.
 _NOT_COMPARED = ("id", "judged_at", "order_json", "order_id")
+# What was checked is told with what came of it; by itself (another version of the policy, say) it is no change.
+_NO_CHANGE_ALONE = ["evidence_json"]
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,25 @@ class MessageChange:
 class Rereadings(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
-    def store_rereading(self, message: KeptMessage, judged: Sequence[Judgement], *, apply: bool) -> MessageChange:
+    def store_rereading(
+        self,
+        message: KeptMessage,
+        judged: Sequence[Judgement],
+        evidence: Sequence[Evidence | None] = (),
+        *,
+        apply: bool,
+    ) -> MessageChange:
         """What `judged`, another reading of a message, changes; stored only with `apply`, else undone again.
 
-        Raises StoreError where the message has come to another state since it was taken.
+        `evidence`: for each of `judged` what was found out about its sender now, or nothing at all. Raises StoreError
+        where the message has come to another state since it was taken.
         """
         with self.writing() as connection:
             lock_merchant(connection, message.merchant)
             _unmoved(connection, message)
             trial = connection.begin_nested()
-            found = [one for one in judged if one.grade != "none"]
+            about = evidence or (None,) * len(judged)
+            found = [one for one in zip(judged, about, strict=True) if one[0].grade != "none"]
             changes = tuple(_changes(connection, message, found))
             after = _settle(connection, message)
             changed = after != message.state or any(one.change not in ("same", "kept") for one in changes)
@@ -95,28 +110,28 @@ def _unmoved(connection: sa.Connection, message: KeptMessage) -> None:
         raise StoreError(f"message {message.id} has changed since it was read again; read it once more")
 
 
-def _changes(connection: sa.Connection, message: KeptMessage, judged: Sequence[Judgement]) -> list[NotificationChange]:
+def _changes(connection: sa.Connection, message: KeptMessage, found: Sequence[_Found]) -> list[NotificationChange]:
     before = _rows(connection, message.id)
-    pairs, new = _paired(before, judged)
+    pairs, new = _paired(before, found)
     changes = [_changed(connection, message, row, now) for row, now in pairs]
     free = max((row["position"] for row in before), default=0) + 1
-    for position, one in enumerate(new, start=free):
-        stored = store_notification(connection, message.id, message.merchant, position, one)
+    for position, (judged, evidence) in enumerate(new, start=free):
+        stored = store_notification(connection, message.id, message.merchant, position, judged, evidence)
         changes.append(_told("new", None, _row(connection, stored.id)))
     return sorted(changes, key=lambda change: change.position)
 
 
 def _paired(
-    before: Sequence[dict[str, Any]], judged: Sequence[Judgement]
-) -> tuple[list[tuple[dict[str, Any], Judgement | None]], list[Judgement]]:
+    before: Sequence[dict[str, Any]], now: Sequence[_Found]
+) -> tuple[list[tuple[dict[str, Any], _Found | None]], list[_Found]]:
     """Each stored notification with what is found of it now: by the seal, else by the order number, else by its place
     among the rest; and what is found now and was not before."""
-    left = list(judged)
-    found: dict[int, Judgement] = {}
+    left = list(now)
+    found: dict[int, _Found] = {}
 
     def pair(same: Any) -> None:
         for row in before:
-            match = next((one for one in left if same(row, one)), None) if row["id"] not in found else None
+            match = next((one for one in left if same(row, one[0])), None) if row["id"] not in found else None
             if match is not None:
                 found[row["id"]] = match
                 left.remove(match)
@@ -133,15 +148,18 @@ def _number(judged: Judgement) -> str | None:
 
 
 def _changed(
-    connection: sa.Connection, message: KeptMessage, row: dict[str, Any], judged: Judgement | None
+    connection: sa.Connection, message: KeptMessage, row: dict[str, Any], found: _Found | None
 ) -> NotificationChange:
+    judged, evidence = found or (None, None)
     if row["state"] in _UNDECIDED:
         if judged is None:
             connection.execute(sa.delete(tables.Notification).where(col(tables.Notification.id) == row["id"]))
             return _told("gone", row, None)
-        if judged.grade == "consistent" and row | _as_read(judged) == row:
-            return _told("same", row, row)  # who sent it was asked when it came
-        store_notification(connection, message.id, message.merchant, row["position"], judged, instead_of=row["id"])
+        if judged.grade == "consistent" and evidence is None and row | _as_read(judged) == row:
+            return _told("same", row, row)  # who sent it was asked when it came, and not now
+        store_notification(
+            connection, message.id, message.merchant, row["position"], judged, evidence, instead_of=row["id"]
+        )
         return _told("changed", row, _row(connection, row["id"]))
     decided = row["decision"] is not None
     proved = row["state"] in _PROVED and row["grade"] == "sealed"
@@ -215,7 +233,7 @@ def _told(change: Change, before: dict[str, Any] | None, after: dict[str, Any] |
     order = _order_differences(_order_of(before), _order_of(after)) if before and after else {}
     if before and after:
         differing = [name for name in before if name not in _NOT_COMPARED and before[name] != after[name]]
-        if not differing and not order:
+        if differing in ([], _NO_CHANGE_ALONE) and not order:
             return NotificationChange(position, "same", None, None, {})
         # Always what it is about and where it stands, beside what differs.
         shown = [name for name in before if name in (*_SHOWN, *differing)]

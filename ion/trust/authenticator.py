@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import structlog
 
@@ -12,8 +13,8 @@ from ion.errors import IonError, SettingError
 from ion.trust.examiner import ExaminationFailedError, Examiner
 
 if TYPE_CHECKING:
+    from ion.config import Settings
     from ion.store import Store, TrustPolicy
-    from ion.store.messages import ClaimedMessage
     from ion.trust.checks import Check
 
 log = structlog.get_logger("ion.trust")
@@ -28,6 +29,21 @@ _MOST_REASONS = 4
 
 class NotDecidedYetError(IonError):
     """Somebody who has to be asked gives no answer at the moment; the message is to be tried again."""
+
+
+class Message(Protocol):
+    """A message, as it was claimed or kept (`ion.store`). `attempts`: how often it was tried, this time included."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def merchant(self) -> str: ...
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def received_at(self) -> datetime: ...
+    @property
+    def attempts(self) -> int: ...
 
 
 class Judged(Protocol):
@@ -81,8 +97,18 @@ class Authenticator:
         self._examiner = Examiner(dns_server, dns_timeout_seconds)
         self._turn = threading.Lock()
 
+    @classmethod
+    def from_settings(cls, store: "Store", settings: "Settings") -> Self:
+        """As the settings say."""
+        return cls(
+            store,
+            authserv_id=settings.authserv_id,
+            dns_server=settings.dns_server,
+            dns_timeout_seconds=settings.dns_timeout_seconds,
+        )
+
     def gather(
-        self, message: "ClaimedMessage", judged: Sequence[Judged], read: Callable[[bytes], Sequence[Judged]]
+        self, message: Message, judged: Sequence[Judged], read: Callable[[bytes], Sequence[Judged]]
     ) -> tuple[Evidence | None, ...]:
         """The evidence for each of `judged`; nothing at all where none of them could use any.
 
@@ -112,7 +138,7 @@ class Authenticator:
         with self._turn:
             self._examiner.close()
 
-    def _examined(self, message: "ClaimedMessage", policy: "TrustPolicy") -> "tuple[Check, ...] | str":
+    def _examined(self, message: Message, policy: "TrustPolicy") -> "tuple[Check, ...] | str":
         """The checks, or why there are none."""
         try:
             from ion.trust.checks import Rules
