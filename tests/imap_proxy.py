@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +30,8 @@ class Fault:
 
 class Proxy:
     """Listens on `port` and passes everything on, but for its `fault`. `fired`: the fault has happened; `lines`: what
-    the client has said since the fault was set."""
+    the client has said since the fault was set. `before`: for some words, what is done once, before the client's next
+    line with them is passed on. `together`: the server's octets wait until these are among them."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -41,6 +43,8 @@ class Proxy:
         self.fired = threading.Event()
         self.lines: list[bytes] = []
         self.connections = 0
+        self.before: dict[bytes, Callable[[], None]] = {}
+        self.together: bytes | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def set(self, fault: Fault | None) -> None:
@@ -73,6 +77,11 @@ class Proxy:
             self._open += [client, server]
             _Conversation(self, client, server)
 
+    def do_before(self, line: bytes) -> None:
+        for words in list(self.before):
+            if words in line:
+                self.before.pop(words)()
+
     def next_fault(self, line: bytes) -> Fault | None:
         """The fault, where it is this line's turn; then no other's."""
         with self._lock:
@@ -98,6 +107,7 @@ class _Conversation:
         try:
             with self._client.makefile("rb") as lines:
                 for line in lines:
+                    self._proxy.do_before(line)
                     fault = self._proxy.next_fault(line)
                     if fault is None and self._answers != "black-hole":
                         self._server.sendall(line)
@@ -127,7 +137,13 @@ class _Conversation:
 
     def _downward(self) -> None:
         try:
-            while octets := self._server.recv(65_536):
+            held = b""
+            while received := self._server.recv(65_536):
+                octets = held + received
+                if self._proxy.together is not None and self._proxy.together not in octets:
+                    held = octets
+                    continue
+                held, self._proxy.together = b"", None
                 if self._answers is None:
                     self._client.sendall(octets)
                 elif self._answers == "cut":

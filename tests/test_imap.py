@@ -467,12 +467,48 @@ def test_new_mail_is_fetched_at_the_servers_hint_long_before_the_next_round(
         until(lambda: store.imap_account_status("shop"))
         for number in range(3):
             received.clear()
-            time.sleep(1)  # a hint is given to whoever listens already
             dovecot.deliver(user, [mail(number)])
             assert received.wait(15)
     finally:
         fetchers.stop()
     assert len(kept(store)) == 3
+
+
+def test_mail_that_comes_between_the_last_look_and_the_wait_is_fetched_at_once(
+    store: Store, user: str, dovecot: Server, quick: None
+) -> None:
+    """It is told in one packet with the beginning of the wait."""
+    late = mail("late")
+    with Proxy(dovecot.port) as proxy:
+
+        def deliver() -> None:
+            dovecot.deliver(user, [late])
+            proxy.together = b" EXISTS\r\n"
+
+        proxy.before[b" IDLE"] = deliver
+        fetchers = ImapFetchers(store, [account(proxy, user, round_seconds=1500)], max_message_bytes=LIMIT)
+        fetchers.start()
+        try:
+            until(lambda: kept(store) == [late])
+        finally:
+            fetchers.stop()
+
+
+def test_mail_that_comes_to_the_first_folder_while_another_is_fetched_is_fetched_at_once(
+    store: Store, user: str, dovecot: Server, quick: None
+) -> None:
+    late = mail("late")
+    dovecot.create(user, "second")
+    with Proxy(dovecot.port) as proxy:
+        proxy.before[b"second"] = lambda: dovecot.deliver(user, [late])
+        shop = account(proxy, user, folders=["INBOX", "second"], round_seconds=1500)
+        fetchers = ImapFetchers(store, [shop], max_message_bytes=LIMIT)
+        fetchers.start()
+        try:
+            until(lambda: kept(store) == [late])
+            until(lambda: any(b" IDLE" in line for line in proxy.lines))  # and then it waits
+        finally:
+            fetchers.stop()
 
 
 def test_a_server_that_hangs_up_on_waiting_is_asked_again_only_when_it_is_due(

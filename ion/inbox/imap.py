@@ -78,6 +78,7 @@ class ImapFetcher:
         self._session: ImapSession | None = None
         self._trouble: tuple[float, float] | None = None
         self._failures = 0
+        self._selected: dict[str, Selected] = {}
         self.fetched = Fetched()
 
     def fetch_once(self) -> Fetched:
@@ -139,7 +140,7 @@ class ImapFetcher:
 
     def _fetch_folder(self, session: ImapSession, folder: str, troubles: list[IonError]) -> None:
         account = self._account
-        selected = session.select(folder)
+        selected = self._selected[folder] = session.select(folder)
         cursor = self._store.imap_cursor(account.name, folder, account.source, selected.uidvalidity)
         if self._numbers_given_anew(session, selected, cursor):
             log.warning("imap numbers were given anew, folder fetched from its beginning", account=account.name)
@@ -280,9 +281,11 @@ class ImapFetcher:
         session = self._session
         assert session is not None
         try:
+            first, is_due = self._account.folders[0], False
             if len(self._account.folders) > 1:
-                session.select(self._account.folders[0])  # the hints are about what is selected
-            alive = session.wait(seconds, stop)
+                # The hints are about what is selected, and tell nothing of what came while another one was.
+                is_due = session.select(first).has_news_since(self._selected[first])
+            alive = is_due or session.wait(seconds, stop)
         except IonError:
             alive = False
         if alive:

@@ -30,6 +30,7 @@ ANSWER_SECONDS = 20.0  # without an octet
 COMMAND_SECONDS = 45.0  # for a command; what it brings adds to that
 SLOWEST_BYTES_PER_SECOND = 65_536
 GOODBYE_SECONDS = 2.0
+LONGEST_LINE_BYTES = 20 * 2**20  # the numbers of all messages of a folder stand in one
 STOP_CHECK_SECONDS = 0.5
 
 _RESPONSE_CODE = re.compile(r"\[([A-Z][A-Z0-9-]{1,40})\b")
@@ -58,10 +59,17 @@ class MessageTooLargeError(IonError):
 
 @dataclass(frozen=True)
 class Selected:
-    """A selected folder. `uidnext`: None where the server does not tell."""
+    """A selected folder. `exists`: its number of messages; `uidnext`: None where the server does not tell."""
 
     uidvalidity: int
     uidnext: int | None
+    exists: int | None
+
+    def has_news_since(self, before: "Selected") -> bool:
+        """Whether something came between two selections of the folder."""
+        if self.uidnext is None:
+            return self.exists != before.exists
+        return self.uidnext != before.uidnext
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class ImapSession:
         uidvalidity, uidnext = self._number("UIDVALIDITY"), self._number("UIDNEXT")
         if uidvalidity is None:
             raise FolderError("the server gives no UIDVALIDITY for a folder; it cannot be fetched safely")
-        return Selected(uidvalidity, uidnext)
+        return Selected(uidvalidity, uidnext, self._number("EXISTS"))
 
     def uids(self, first: int, last: int | None = None, *, undeleted: bool = False) -> list[int]:
         """The UIDs from `first` to `last` (None: all beyond) of messages that are there, ascending."""
@@ -203,6 +211,8 @@ class ImapSession:
         """Wait for at most `seconds`, or until the server hints at new mail (IDLE, RFC 2177), or `stop` is set.
 
         False where the connection broke off meanwhile. Only a hint: that nothing was said proves nothing.
+        What came since the selection is told at the latest when the wait begins (RFC 3501, 5.2); where a server does
+        not do so, the next round finds it.
         """
         if "IDLE" not in self._client.capabilities:
             stop.wait(seconds)
@@ -233,8 +243,8 @@ class ImapSession:
         sock = self._client.sock
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
-        if not pending and not poll.poll(seconds * 1000):
+        come = self._client.has_line() or (isinstance(sock, ssl.SSLSocket) and sock.pending())
+        if not come and not poll.poll(seconds * 1000):
             return False
         self._ask(self._client._get_response)
         return self._hinted_at()
@@ -342,12 +352,15 @@ class ImapSession:
 
 
 class _Client(imaplib.IMAP4):
-    """The library's client on a socket that can be shut down at any time, without endless literals."""
+    """The library's client on a socket that can be shut down at any time, without endless literals, and with a buffer
+    that can be looked into: a server tells of new mail in one packet with something else, and no poll sees it then."""
 
     def __init__(self, session: ImapSession, account: ImapAccount, context: ssl.SSLContext, longest: int) -> None:
         self._session = session
         self._context = context if account.security == "tls" else None
         self._longest = longest
+        self._come = bytearray()
+        self._come_from: socket.socket | None = None
         super().__init__(account.host, account.port_number, ANSWER_SECONDS)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
@@ -359,10 +372,41 @@ class _Client(imaplib.IMAP4):
         wrapped.do_handshake()
         return wrapped
 
+    def has_line(self) -> bool:
+        """Whether a line can be read without waiting for the server."""
+        return b"\n" in self._come
+
     def read(self, size: int) -> bytes:
         if size > self._longest:
             raise MessageTooLargeError("a message is larger than what is taken")
-        return super().read(size)
+        while len(self._come) < size and self._receive():
+            pass
+        return self._taken(size)
+
+    def readline(self) -> bytes:
+        if self._come_from is not self.sock:
+            # TLS begins: what came in clear behind the answer to STARTTLS may be anybody's.
+            self._come_from = self.sock
+            self._come.clear()
+        searched = 0
+        while (end := self._come.find(b"\n", searched)) < 0:
+            searched = len(self._come)
+            if searched > LONGEST_LINE_BYTES:
+                raise self.error("a line has no end")
+            if not self._receive():
+                return self._taken(searched)
+        return self._taken(end + 1)
+
+    def _receive(self) -> bool:
+        """Whether more came, not the end."""
+        octets = self.sock.recv(65_536)
+        self._come += octets
+        return bool(octets)
+
+    def _taken(self, size: int) -> bytes:
+        octets = bytes(self._come[:size])
+        del self._come[:size]
+        return octets
 
 
 def _refuse(refused: type[IonError], words: str, data: Iterable[Any]) -> NoReturn:
