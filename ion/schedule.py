@@ -179,11 +179,11 @@ class NightlySchedule:
         if known is not None and known.state == JobState.DONE:
             self._settled = day
             return None
-        if known is not None and known.attempts >= ATTEMPTS and _has_ended(known, now):
+        if known is not None and known.attempts >= ATTEMPTS and known.has_ended(now):
             self._settled = day
             log.error("nightly export given up for this date", business_date=str(day), attempts=known.attempts)
             return None
-        if known is not None and known.finished_at and now < known.finished_at + timedelta(seconds=RETRY_SECONDS):
+        if known is not None and known.finished_at and abs(now - known.finished_at) < timedelta(seconds=RETRY_SECONDS):
             return None
         if not runs and instant <= self._started_at and not _any(self._store.orders_for_export()):
             self._settled = day  # a new installation: nothing was there yet that this date could have missed
@@ -260,10 +260,6 @@ def _done_until(runs: Iterable[JobRun]) -> datetime | None:
     """Where the newest done run ended: orders applied before it are in a file. None: there was none."""
     ends = [datetime.fromisoformat(run.detail["applied_before"]) for run in runs if run.state == JobState.DONE]
     return max(ends, default=None)
-
-
-def _has_ended(run: JobRun, now: datetime) -> bool:
-    return run.state != JobState.RUNNING or run.lease_until <= now
 
 
 def _any(orders: Iterator[ExportOrder]) -> bool:

@@ -326,6 +326,31 @@ def test_outgoing_mail_is_claimed_once_and_ends_as_the_relay_says(store: Store) 
     assert [mail.id for mail in store.list_outgoing(state="sent")] == [first.id]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=365)])
+def test_outgoing_mail_that_a_clock_ahead_queued_or_claimed_is_due_once_the_clock_is_right(
+    store: Store, ahead: timedelta
+) -> None:
+    with time_machine.travel(datetime.now(UTC) + ahead, tick=False) as clock:
+        store.queue_notification("default", "zonos", "1", "sha", _mail)
+        (early,) = store.claim_outgoing(9, 60)
+        store.mark_retry(early.id, str(early.claim_token), "450 later", 30)
+        (lost,) = store.claim_outgoing(9, 60, outgoing_id=early.id)
+        clock.shift(-ahead)
+        (found,) = store.claim_outgoing(9, 60)
+        assert (found.id, found.attempts) == (lost.id, 3)
+        assert store.claim_outgoing(9, 60) == ()  # and is nobody else's now
+        with pytest.raises(ClaimLostError):
+            store.mark_sent(lost.id, str(lost.claim_token), "250 ok")
+
+
+def test_clocks_that_are_minutes_apart_do_not_take_outgoing_mail_from_each_other(store: Store) -> None:
+    store.queue_notification("default", "zonos", "1", "sha", _mail)
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=4), tick=False) as clock:
+        assert len(store.claim_outgoing(9, 60)) == 1
+        clock.shift(timedelta(minutes=-4))
+        assert store.claim_outgoing(9, 60) == ()
+
+
 # Job runs
 
 
@@ -355,6 +380,23 @@ def test_a_job_runs_once_for_a_business_date(store: Store) -> None:
     run = store.list_job_runs("export", "")[-1]
     assert (run.state, run.attempts, run.detail) == ("done", 3, {"file": "orders.csv", "rows": 3})
     assert run.finished_at == datetime(2026, 11, 24, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=365)])
+def test_a_run_that_a_clock_ahead_claimed_is_taken_over_once_the_clock_is_right(store: Store, ahead: timedelta) -> None:
+    def claim(by: str) -> Any:
+        return store.claim_job_run("export", date(2026, 11, 23), claimed_by=by, lease_seconds=60)
+
+    with time_machine.travel(datetime(2026, 11, 24, 2, 0, tzinfo=UTC) + ahead, tick=False) as clock:
+        first = claim("a")
+        clock.shift(timedelta(minutes=-4))
+        assert claim("b") is None  # machines may be so far apart
+        clock.shift(timedelta(minutes=4) - ahead)
+        second = claim("b")
+        assert second is not None and second.attempts == 2
+        assert claim("c") is None
+        with pytest.raises(ClaimLostError):
+            store.finish_job_run(first, JobState.DONE, {})
 
 
 def test_of_many_schedulers_one_gets_the_run(store: Store) -> None:

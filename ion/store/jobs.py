@@ -2,7 +2,8 @@
 
 running -> done       over: never claimed again
         -> failed     may be claimed again at once; `attempts` tells the caller how often that was
-        -> running    taken over by another process after the lease ran out
+        -> running    taken over by another process after the lease ran out, or where it was claimed by a clock that
+                      was ahead and has been put right since
 """
 
 import json
@@ -16,7 +17,7 @@ from sqlmodel import col
 
 from ion.store import tables
 from ion.store.engine import Database, insert_new, one_row
-from ion.store.messages import ClaimLostError
+from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.types import JobState, utc_now
 
 
@@ -36,6 +37,11 @@ class JobRun:
     attempts: int
     detail: dict[str, Any]
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether nobody is at it any more."""
+        is_left = self.lease_until <= now or self.started_at > now + CLOCKS_APART
+        return self.state != JobState.RUNNING or is_left
+
 
 class Jobs(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
@@ -45,8 +51,8 @@ class Jobs(Database):
     ) -> JobRun | None:
         """The run, if it is ours to do now; None where it is done or somebody else is at it.
 
-        A run that failed, or whose lease ran out, is taken over. `claimed_by` names the process, for people. Whoever
-        may need longer than the lease has to be idempotent, because another may begin.
+        A run that failed, or that nobody is at any more (`JobRun.has_ended`), is taken over. `claimed_by` names the
+        process, for people. Whoever may need longer than the lease has to be idempotent, because another may begin.
         """
         table, now = tables.JobRun, utc_now()
         mine = {
@@ -63,6 +69,7 @@ class Jobs(Database):
                 return None
         with self.writing() as connection:
             changed = 1
+            is_left = sa.or_(col(table.lease_until) <= now, col(table.started_at) > now + CLOCKS_APART)
             if insert_new(connection, table, "id", **key, **mine, attempts=1) is None:
                 changed = connection.execute(
                     sa.update(table)
@@ -70,7 +77,7 @@ class Jobs(Database):
                     .where(
                         sa.or_(
                             col(table.state) == JobState.FAILED.value,
-                            sa.and_(col(table.state) == JobState.RUNNING.value, col(table.lease_until) <= now),
+                            sa.and_(col(table.state) == JobState.RUNNING.value, is_left),
                         )
                     )
                     .values(**mine, attempts=table.attempts + 1)

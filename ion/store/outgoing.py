@@ -4,8 +4,10 @@
            -> retry         the relay could not take it now; claimable again when its time comes
            -> failed        the relay refused it for good
 
-A claim is a lease with a token beside the state. A process that dies between the relay's answer and `mark_sent` leads
-to a second mail with the same octets and the same Message-ID, which the receiving side knows as a duplicate.
+A claim is a lease with a token beside the state. One that was made by a clock that was ahead and has been put right
+since holds nothing up: it ends later than any claim of now. A process that dies between the relay's answer and
+`mark_sent` leads to a second mail with the same octets and the same Message-ID, which the receiving side knows as a
+duplicate.
 """
 
 import json
@@ -22,7 +24,7 @@ from ion.errors import StoreError
 from ion.store import tables
 from ion.store.engine import Database, one_row
 from ion.store.merchants import lock_merchant
-from ion.store.messages import ClaimLostError
+from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.privacy import is_erased
 from ion.store.types import OutgoingState, storable, utc_now
 
@@ -136,16 +138,23 @@ class Outgoings(Database):
         self, limit: int, lease_seconds: float, *, outgoing_id: int | None = None
     ) -> tuple[OutgoingMail, ...]:
         """Take up to `limit` mails that are due, oldest first, or only the one named, due or not. Others cannot take
-        them for `lease_seconds`. Each claim counts as an attempt."""
+        them for `lease_seconds`, which is to be the same for all. Each claim counts as an attempt."""
         table, now = tables.Outgoing, utc_now()
+        until, ahead = now + timedelta(seconds=lease_seconds), now + CLOCKS_APART
+        is_free = sa.or_(
+            col(table.claimed_until).is_(None),
+            col(table.claimed_until) <= now,
+            col(table.claimed_until) > until + CLOCKS_APART,
+        )
+        is_due = sa.or_(col(table.next_attempt_at) <= now, col(table.state_at) > ahead)
         query = (
             sa.select(col(table.id))
             .where(col(table.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value]))
-            .where(sa.or_(col(table.claimed_until).is_(None), col(table.claimed_until) <= now))
+            .where(is_free)
+            .where(is_due if outgoing_id is None else col(table.id) == outgoing_id)
             .order_by(col(table.id))
             .limit(limit)
         )
-        query = query.where(col(table.next_attempt_at) <= now if outgoing_id is None else col(table.id) == outgoing_id)
         with self.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()
@@ -157,7 +166,7 @@ class Outgoings(Database):
                     .where(col(table.id) == found)
                     .values(
                         claim_token=secrets.token_hex(16),
-                        claimed_until=now + timedelta(seconds=lease_seconds),
+                        claimed_until=until,
                         attempts=table.attempts + 1,
                     )
                 )
