@@ -69,6 +69,8 @@ class Retention:
         wrong is in the run's detail and in the log."""
         now = self._clock()
         today = now.astimezone(self._zone).date()
+        if self._not_before is not None:  # where the clock was put back, what it said before is in the future
+            self._not_before = min(self._not_before, now + timedelta(seconds=RETRY_SECONDS))
         if today == self._settled or (self._not_before is not None and now < self._not_before):
             return False
         self._not_before = now + timedelta(seconds=RETRY_SECONDS)

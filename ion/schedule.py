@@ -162,6 +162,9 @@ class NightlySchedule:
         Never raises because of the run: what went wrong is in the run's detail and in the log.
         """
         now = self._clock()
+        # Where the clock was put back, what it said before is in the future and would be waited for.
+        self._started_at = min(self._started_at, now)
+        self._ask_again_at = min(self._ask_again_at, now + timedelta(seconds=ELSEWHERE_SECONDS))
         day, instant = latest_due(now, self._at, self._zone)
         ripe_at = max(instant, self._started_at) + timedelta(seconds=SETTLE_SECONDS)
         if day == self._settled or now < max(ripe_at, self._ask_again_at):
@@ -192,7 +195,7 @@ class NightlySchedule:
         if run is None:
             self._ask_again_at = now + timedelta(seconds=ELSEWHERE_SECONDS)
             return None
-        self._run(run, _done_until(runs), now)
+        self._run(run, _done_until(runs, now), now)
         return run
 
     def _run(self, run: JobRun, start: datetime | None, now: datetime) -> None:
@@ -256,10 +259,13 @@ def _noted(orders: Iterable[ExportOrder], members: list[tuple[int, int]]) -> Ite
         yield stored
 
 
-def _done_until(runs: Iterable[JobRun]) -> datetime | None:
-    """Where the newest done run ended: orders applied before it are in a file. None: there was none."""
+def _done_until(runs: Iterable[JobRun], now: datetime) -> datetime | None:
+    """Where the newest done run ended: orders applied before it are in a file. None: there was none.
+
+    One that a clock ahead ran does not count: what is applied now, once that clock is right, would be left out.
+    """
     ends = [datetime.fromisoformat(run.detail["applied_before"]) for run in runs if run.state == JobState.DONE]
-    return max(ends, default=None)
+    return max((end for end in ends if end <= now), default=None)
 
 
 def _any(orders: Iterator[ExportOrder]) -> bool:

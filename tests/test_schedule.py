@@ -327,6 +327,31 @@ def _claimed(world: World, day: date) -> JobRun:
     return run
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=20), timedelta(days=365)])
+def test_nights_that_a_clock_ahead_ran_keep_no_order_out_later(world: World, ahead: timedelta) -> None:
+    world.arrive("A")
+    schedule = world.schedule()
+    world.now += ahead + timedelta(days=1)
+    assert schedule.ring() is not None
+    world.now -= ahead
+    world.arrive("B")
+    for _ in range(2 * 24 * 12):  # two days
+        world.now += timedelta(minutes=5)
+        schedule.ring()
+    found = [number for day in world.runs for number in world.numbers(str(day))]
+    assert set(found) == {"A", "B"}
+
+
+def test_a_program_that_was_started_by_a_clock_ahead_runs_at_its_time(world: World) -> None:
+    world.now += timedelta(days=365)
+    schedule = world.schedule()
+    world.now -= timedelta(days=365)
+    world.arrive("A")
+    assert schedule.ring() is None
+    world.now += timedelta(days=1)
+    assert schedule.ring() is not None
+
+
 def test_a_run_that_another_process_holds_is_left_to_it_until_its_lease_ends(world: World) -> None:
     world.arrive("A")
     schedule = world.schedule()
