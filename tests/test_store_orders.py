@@ -1,5 +1,6 @@
 """Messages and orders in the store, on SQLite and on PostgreSQL: from the raw mail to what leaves in an export."""
 
+import random
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -76,6 +77,31 @@ def test_messages_added_together_are_kept_all_or_none(store: Store) -> None:
     with pytest.raises(StoreError):
         store.add_messages([good, bad])
     assert store.check()["messages"]["received"] == 0
+
+
+def test_the_same_mails_added_at_once_in_other_groups_never_wait_for_each_other_crosswise(
+    store: Store, store_url: str
+) -> None:
+    """Two connections, again and again, each with most of the same mails in pairs of its own."""
+    address, other, shuffled = an_address(store), open_store(store_url), random.Random(1)
+    results: list[Any] = []
+
+    def add(one: Store, mails: list[NewMessage]) -> None:
+        start.wait()
+        results.append(one.add_message_groups(list(zip(mails[::2], mails[1::2], strict=True))))
+
+    for number in range(20):
+        start = threading.Barrier(2)
+        mails = [NewMessage("default", "smtp", f"{number} {of}".encode(), None, address) for of in range(40)]
+        threads = [threading.Thread(target=add, args=(one, shuffled.sample(mails, 30))) for one in (store, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    other.close()
+    kept = [one for groups in results for group in groups if not isinstance(group, StoreError) for one in group]
+    assert len(kept) == 20 * 2 * 30  # the database ended nothing
+    assert sum(one.created for one in kept) == len({one.sha256 for one in kept})
 
 
 def test_an_envelope_with_hostile_octets_is_kept(store: Store) -> None:

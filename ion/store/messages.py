@@ -10,7 +10,7 @@ back after its lease ran out changes nothing that another one has done meanwhile
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,9 +139,9 @@ class Messages(Database):
                     added[at] = error
             in_turn = list(keys)
             if not self._is_sqlite:
-                # Rows in one order everywhere: two transactions that add the same ones must not wait for each other
-                # crosswise. SQLite has one writer; there what came first stays first.
-                in_turn.sort(key=lambda at: min(keys[at], default=("", "", "")))
+                # Two transactions that add the same mails in other groups must not wait for each other crosswise.
+                # SQLite has one writer.
+                add.lock({digest for group in keys.values() for _, _, digest in group})
             for at in in_turn:
                 try:
                     with add.savepoint(needed=len(keys) > 1):
@@ -344,6 +344,12 @@ class _Add:
             return AddedMessage(new_id, merchant, True, digest)
         ((first_id,),) = self._sql.rows(_FIND, merchant, storable(rcpt_to), digest)
         return AddedMessage(first_id, merchant, False, digest)
+
+    def lock(self, digests: Iterable[str]) -> None:
+        """PostgreSQL: wait until no other transaction adds mails of these digests, for each in the same order."""
+        numbers = sorted(int.from_bytes(bytes.fromhex(digest[:16]), signed=True) for digest in digests)
+        if len(numbers) > 1:
+            self._sql.run("SELECT pg_advisory_xact_lock(number) FROM unnest(?::bigint[]) AS number", numbers)
 
     def merchant_of(self, address: str) -> str:
         """The merchant whose valid address this is now. Raises NoSuchAddressError."""
