@@ -1,5 +1,6 @@
 """`ion fetch`, `ion imap`, `ion confirmations`: mail from IMAP accounts, how they fare, what providers ask."""
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -22,12 +23,15 @@ def fetch(context: typer.Context, account: Account = None) -> None:
     """Fetch new mail from the IMAP accounts once, read it, and tell how each account fared. Asks at once, also where
     `ion serve` would leave a server alone for a while."""
     from ion.inbox import ImapFetcher
-    from ion.seal import KeyRing
+    from ion.keys import key_ring
+    from ion.trust import Authenticator
     from ion.worker import Worker
 
     settings = settings_of(context)
     failed: list[IonError] = []
-    with opened_store(settings) as store:
+    with opened_store(settings) as store, closing(Authenticator.from_settings(store, settings)) as authenticator:
+        keys = key_ring(settings, store)
+        keys.ensure_secret()
         for one in _accounts(settings, account):
             line: dict[str, Any] = {"account": one.name}
             fetcher = ImapFetcher(store, one, max_message_bytes=settings.smtp_max_message_bytes)
@@ -37,11 +41,11 @@ def fetch(context: typer.Context, account: Account = None) -> None:
                 failed.append(error)
                 line["error"] = str(error)
             print_json(line | asdict(fetcher.fetched))
-        worker = Worker(store, KeyRing(settings.keys_dir).keys_for, timeout_seconds=settings.read_timeout_seconds)
-        try:
+        worker = Worker(
+            store, keys.keys_for, timeout_seconds=settings.read_timeout_seconds, authenticator=authenticator
+        )
+        with closing(worker):
             worker.run_once()
-        finally:
-            worker.close()
     unreachable = next((error for error in failed if isinstance(error, UnreachableError)), None)
     if unreachable is not None:
         raise unreachable

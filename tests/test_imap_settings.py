@@ -12,8 +12,10 @@ from ion.cli import app
 from ion.config import load_settings, masked
 from ion.errors import SettingError
 from ion.store import open_store
+from tests.forged import ORDERS, PLATFORM, original
 from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
 from tests.programs import Ion
+from tests.signers import name_server
 from tests.test_imap import mail, until
 
 __all__ = ["dovecot"]
@@ -134,6 +136,20 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
     down, up = listed(config, ion.data_dir)
     assert (down["state"], up["state"], up["merchant"]) == ("failing", "ok", "default")
     assert [(one["folder"], one["last_uid"], one["skipped"]) for one in up["folders"]] == [("INBOX", 2, [])]
+
+
+def test_fetch_asks_who_sent_a_mail_without_a_seal(tmp_path: Path, dovecot: Server) -> None:
+    user = uuid.uuid4().hex
+    dovecot.deliver(user, [PLATFORM.sign(original("F1"))])
+    with name_server() as names:
+        names.know(PLATFORM)
+        config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{user}"')
+        ion = Ion(tmp_path / "data", ION_CONFIG=config, ION_DNS_SERVER=names.address)
+        ion.run("merchant", "trust", "default", "add", "dkim", "platform.example")
+        ion.run("merchant", "trust", "default", "add", "recipient", ORDERS)
+        ion.run("fetch")
+    assert ion.lines("held") == []
+    assert b"F1" in ion.run("export")
 
 
 def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
