@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ion import __version__, cli_trust
-from ion.cli_imap import imap_app
+from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
 from ion.cli_privacy import erase_app, purge
 from ion.config import masked
@@ -461,9 +461,12 @@ def reparse(
 
 @app.command(epilog="Example: ion check")
 def check(context: typer.Context) -> None:
-    """Check that nothing was lost: messages by state, and whether everything adds up."""
-    with opened_store(settings_of(context)) as store:
+    """Check that nothing was lost: messages by state, whether all adds up, whether an IMAP account is refused."""
+    settings = settings_of(context)
+    with opened_store(settings) as store:
         report = store.check()
+        report["imap"], refused = imap_states(settings, store)
+        report["problems"] += refused
     print_json(report)
     end(bool(report["problems"]))
 

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from ion.config import Settings
 from ion.config_imap import ImapAccount
 from ion.console import end, opened_store, print_json, settings_of
 from ion.errors import IonError, SettingError, UnreachableError
+
+if TYPE_CHECKING:
+    from ion.store import Store
 
 imap_app = typer.Typer(no_args_is_help=True)
 Account = Annotated[
@@ -19,7 +22,13 @@ UNPROVEN = "unproven: anyone can send such a mail; use the code or link only for
 
 
 @imap_app.command(epilog="Example: ion fetch --account shop")
-def fetch(context: typer.Context, account: Account = None) -> None:
+def fetch(
+    context: typer.Context,
+    account: Account = None,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="Instead of new mail, what was passed over before (`ion imap` lists it).")
+    ] = False,
+) -> None:
     """Fetch new mail from the IMAP accounts once, read it, and tell how each account fared. Asks at once, also where
     `ion serve` would leave a server alone for a while."""
     from ion.inbox import ImapFetcher
@@ -36,7 +45,7 @@ def fetch(context: typer.Context, account: Account = None) -> None:
             line: dict[str, Any] = {"account": one.name}
             fetcher = ImapFetcher(store, one, max_message_bytes=settings.smtp_max_message_bytes)
             try:
-                fetcher.fetch_once()
+                fetcher.fetch_skipped() if skipped else fetcher.fetch_once()
             except IonError as error:
                 failed.append(error)
                 line["error"] = str(error)
@@ -85,6 +94,22 @@ def confirmations(
             store.merchant(merchant)
         for found in store.confirmations(merchant):
             print_json(asdict(found) | {"sender": UNPROVEN})
+
+
+def imap_states(settings: Settings, store: "Store") -> tuple[dict[str, Any], list[str]]:
+    """State and number of passed-over messages of each account of the settings, and a sentence for each that a person
+    has to mend."""
+    states: dict[str, Any] = {}
+    refused = []
+    for one in settings.imap:
+        status = store.imap_account_status(one.name)
+        folders = [cursor.folder for cursor in store.imap_cursors(one.name)]
+        skipped = sum(len(store.skipped_imap_messages(one.name, folder)) for folder in folders)
+        states[one.name] = {"state": status.state if status else "new", "skipped": skipped}
+        if status is not None and status.state == "refused":
+            since = f"{status.state_at:%Y-%m-%d %H:%M} UTC"
+            refused.append(f"no mail comes from the IMAP account {one.name} since {since}: {status.reason}")
+    return states, refused
 
 
 def _accounts(settings: Settings, name: str | None) -> list[ImapAccount]:

@@ -250,6 +250,29 @@ def test_a_message_the_server_does_not_give_blocks_only_itself(
     assert store.skipped_imap_messages("shop", "INBOX")[0].reason == imap.NOT_GIVEN
 
 
+@pytest.mark.parametrize("after", ["leave", "flag", "move:done"])
+def test_what_was_passed_over_is_stored_once_it_is_given_and_forgotten_once_it_is_gone(
+    after: str, store: Store, user: str, dovecot: Server
+) -> None:
+    dovecot.create(user, "done")
+    dovecot.deliver(user, [mail(1), large := mail("large", LIMIT), mail("gone", LIMIT), mail(2)])
+    shop = account(dovecot, user, after=after)
+    assert fetch(store, shop) == Fetched(new=2, skipped=2)
+    assert ImapFetcher(store, shop, max_message_bytes=LIMIT).fetch_skipped() == Fetched(skipped=2)
+    client = dovecot.client(user)
+    client.select("INBOX")
+    client.uid("STORE", "3", "+FLAGS", r"(\Deleted)")
+    client.expunge()
+    client.logout()
+    assert ImapFetcher(store, shop, max_message_bytes=2 * LIMIT).fetch_skipped() == Fetched(new=1, gone=1)
+    assert kept(store)[2:] == [large]
+    assert store.skipped_imap_messages("shop", "INBOX") == ()
+    left, done = dovecot.flags(user), dovecot.flags(user, "done")
+    assert (len(left), len(done)) == ((0, 3) if after == "move:done" else (3, 0))
+    assert [r"\Seen" in flags for flags in left] == [after == "flag"] * len(left)
+    assert fetch(store, shop) == Fetched()
+
+
 @pytest.mark.parametrize("says", ["no", "nothing"])
 def test_where_nothing_behind_a_message_is_given_either_the_cursor_stays(
     says: str, store: Store, user: str, dovecot: Server, monkeypatch: pytest.MonkeyPatch

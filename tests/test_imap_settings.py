@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ion.cli import app
 from ion.config import load_settings, masked
 from ion.errors import SettingError
+from ion.inbox.imap import TOO_LARGE
 from ion.store import open_store
 from tests.forged import ORDERS, PLATFORM, original
 from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
@@ -128,7 +129,7 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
     ion = Ion(tmp_path / "data", ION_CONFIG=config)
     down, up = ion.lines("fetch", status=4)
     assert (down["account"], down["new"]) == ("down", 0) and "does not answer" in down["error"]
-    assert up == {"account": "up", "new": 2, "known": 0, "skipped": 0}
+    assert up == {"account": "up", "new": 2, "known": 0, "skipped": 0, "gone": 0}
     assert user not in ion.messages
     store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
     assert store.counts()["ignored"] == 2
@@ -136,6 +137,48 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
     down, up = listed(config, ion.data_dir)
     assert (down["state"], up["state"], up["merchant"]) == ("failing", "ok", "default")
     assert [(one["folder"], one["last_uid"], one["skipped"]) for one in up["folders"]] == [("INBOX", 2, [])]
+
+
+def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: Server) -> None:
+    user = uuid.uuid4().hex
+    dovecot.deliver(user, [mail(1), large := mail("large", 3000), mail(2), mail("larger", 9000)])
+    config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{user}"\nafter = "flag"')
+    ion = Ion(tmp_path / "data", ION_CONFIG=config, ION_SMTP_MAX_MESSAGE_BYTES="2000")
+    (line,) = ion.lines("fetch")
+    assert (line["new"], line["skipped"]) == (2, 2)
+    (told,) = ion.lines("imap")
+    (folder,) = told["folders"]
+    assert [(one["uid"], one["reason"]) for one in folder["skipped"]] == [(2, TOO_LARGE), (4, TOO_LARGE)]
+    assert all(one["size_bytes"] > 2000 and one["skipped_at"].startswith("20") for one in folder["skipped"])
+    (report,) = ion.lines("check")
+    assert (report["imap"], report["problems"]) == ({"shop": {"state": "ok", "skipped": 2}}, [])
+
+    ion.environment["ION_SMTP_MAX_MESSAGE_BYTES"] = "5000"
+    (line,) = ion.lines("fetch", "--skipped")
+    assert (line["new"], line["skipped"]) == (1, 1)
+    assert [r"\Seen" in flags for flags in dovecot.flags(user)] == [True, True, True, False]
+    (line,) = ion.lines("imap")
+    assert [one["uid"] for one in line["folders"][0]["skipped"]] == [4]
+    store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
+    with store.reading() as connection:
+        newest = connection.exec_driver_sql("SELECT raw FROM message ORDER BY id DESC LIMIT 1").scalar()
+    assert newest == large
+    store.close()
+
+
+def test_check_tells_an_account_that_is_refused(tmp_path: Path, dovecot: Server) -> None:
+    config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{uuid.uuid4().hex}"')
+    (tmp_path / "password").write_text("another")
+    ion = Ion(tmp_path / "data", ION_CONFIG=config)
+    (report,) = ion.lines("check")
+    assert report["imap"]["shop"]["state"] == "new"
+    ion.run("fetch", status=1)
+    (report,) = ion.lines("check", status=1)
+    assert report["imap"]["shop"]["state"] == "refused"
+    assert len(report["problems"]) == 1 and "IMAP account shop" in report["problems"][0]
+    (tmp_path / "password").write_text(PASSWORD)
+    ion.run("fetch")
+    assert ion.lines("check")[0]["problems"] == []
 
 
 def test_fetch_asks_who_sent_a_mail_without_a_seal(tmp_path: Path, dovecot: Server) -> None:

@@ -49,17 +49,20 @@ NOT_GIVEN = "the server does not give it"
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a round did. `new`: messages stored; `known`: fetched, and stored already; `skipped`: passed over, told."""
+    """What a round did. `new`: messages stored; `known`: fetched, and stored already; `skipped`: passed over, told;
+    `gone`: passed over before, and not on the server any more."""
 
     new: int = 0
     known: int = 0
     skipped: int = 0
+    gone: int = 0
 
 
 class ImapFetcher:
     """The rounds of one account. `on_received` is called after each commit of something new.
 
-    `fetch_once` or `run`, in one thread; `abort` from any. `fetched`: what the round under way has done, or the last.
+    `fetch_once`, `fetch_skipped` or `run`, in one thread; `abort` from any. `fetched`: what the round under way has
+    done, or the last.
     """
 
     def __init__(
@@ -86,8 +89,19 @@ class ImapFetcher:
 
         Raises IonError where it did not come to its end; what was stored until then stays stored.
         """
+        return self._once(self._round)
+
+    def fetch_skipped(self) -> Fetched:
+        """Ask once more for the messages that were passed over, on a connection of its own. Those that are given now
+        are stored, and flagged or moved like others; those that are gone are listed no more.
+
+        Raises IonError as `fetch_once` does.
+        """
+        return self._once(self._skipped_round)
+
+    def _once(self, what: Callable[[], None]) -> Fetched:
         try:
-            self._round()
+            what()
         except Exception as error:
             self._failed(error)
             raise
@@ -117,14 +131,7 @@ class ImapFetcher:
             self._session.abort()
 
     def _round(self) -> None:
-        self.fetched = Fetched()
-        self._store.merchant(self._account.merchant)
-        session = self._session
-        if session is None:
-            session = self._session = ImapSession(
-                self._account, self._tokens, max_message_bytes=self._max_message_bytes
-            )
-            session.open()
+        session = self._opened()
         troubles: list[IonError] = []
         for folder in self._account.folders:
             try:
@@ -137,6 +144,54 @@ class ImapFetcher:
             raise troubles[0]
         self._trouble = None
         self._store.imap_round_succeeded(self._account.name)
+
+    def _opened(self) -> ImapSession:
+        """The session of a round that begins."""
+        self.fetched = Fetched()
+        self._store.merchant(self._account.merchant)
+        if self._session is None:
+            self._session = ImapSession(self._account, self._tokens, max_message_bytes=self._max_message_bytes)
+            self._session.open()
+        return self._session
+
+    def _skipped_round(self) -> None:
+        session, account = self._opened(), self._account
+        troubles: list[IonError] = []
+        for cursor in self._store.imap_cursors(account.name):
+            skipped = self._store.skipped_imap_messages(account.name, cursor.folder)
+            if not skipped or cursor.folder not in account.folders or cursor.source != account.source:
+                continue
+            try:
+                if session.select(cursor.folder).uidvalidity == cursor.uidvalidity:
+                    self._fetch_skipped(session, cursor, skipped)
+                    (now,) = (one for one in self._store.imap_cursors(account.name) if one.folder == cursor.folder)
+                    self._finish(session, now, troubles)
+            except FolderError as error:
+                troubles.append(error)
+        if troubles:
+            raise troubles[0]
+
+    def _fetch_skipped(self, session: ImapSession, cursor: ImapCursor, skipped: Sequence[SkippedMessage]) -> None:
+        listed = session.listed(one.uid for one in skipped)
+        # Last those of unknown size: one that is still larger than what is taken ends the session.
+        for one in sorted(skipped, key=lambda one: one.size_bytes is None):
+            told, raw = listed.get(one.uid), None
+            is_given = told is None or told.size_bytes <= self._max_message_bytes
+            if told is not None and is_given:
+                try:
+                    raw = self._octets(session, told)
+                except MessageRefusedError:
+                    is_given = False
+            if not is_given:
+                self.fetched = replace(self.fetched, skipped=self.fetched.skipped + 1)
+                continue
+            merchant = self._account.merchant
+            message = None if raw is None else NewMessage(merchant, "imap", raw, None, merchant)
+            added = self._store.settle_skipped_imap_message(cursor, one.uid, message)
+            if raw is None or added is None:
+                self.fetched = replace(self.fetched, gone=self.fetched.gone + 1)
+            else:
+                self._tell(added, len(raw))
 
     def _fetch_folder(self, session: ImapSession, folder: str, troubles: list[IonError]) -> None:
         account = self._account

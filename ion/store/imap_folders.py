@@ -47,11 +47,13 @@ class ImapCursor:
 
 @dataclass(frozen=True)
 class SkippedMessage:
-    """A message that was passed over; it stays on the server. `size_bytes`: as the server says, None: unknown."""
+    """A message that was passed over; it stays on the server. `size_bytes`: as the server says, None: unknown.
+    `skipped_at`: None until it is stored."""
 
     uid: int
     size_bytes: int | None
     reason: str
+    skipped_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,35 @@ class ImapFolders(Database):
     def skipped_imap_messages(self, account: str, folder: str) -> tuple[SkippedMessage, ...]:
         """The messages of a folder that were passed over, by UID."""
         table = tables.ImapSkipped
-        query = sa.select(col(table.uid), col(table.size_bytes), col(table.reason))
+        query = sa.select(col(table.uid), col(table.size_bytes), col(table.reason), col(table.skipped_at))
         with self.reading() as connection:
             rows: Any = connection.execute(
                 query.where(col(table.account) == account, col(table.folder) == folder).order_by(col(table.uid))
             ).all()
         return tuple(SkippedMessage(*row) for row in rows)
+
+    def settle_skipped_imap_message(
+        self, cursor: ImapCursor, uid: int, message: NewMessage | None
+    ) -> AddedMessage | None:
+        """List a message no more that was passed over: it is stored now, or, without `message`, it is not on the server
+        any more. What the account says is to be done with stored messages is left to do from there on. Raises
+        CursorMovedError where the folder is fetched anew meanwhile."""
+        table, skipped = tables.ImapFolder, tables.ImapSkipped
+        undone = sa.case((col(table.done_uid) < uid, col(table.done_uid)), else_=uid - 1)
+        with self.writing() as connection:
+            held = connection.execute(
+                sa.update(table)
+                .where(col(table.account) == cursor.account, col(table.folder) == cursor.folder)
+                .where(col(table.source) == cursor.source, col(table.uidvalidity) == cursor.uidvalidity)
+                .values(done_uid=undone if message else col(table.done_uid), updated_at=utc_now())
+            )
+            one_row(held, CursorMovedError(f"a folder of the IMAP account {cursor.account} is fetched anew"))
+            connection.execute(
+                sa.delete(skipped)
+                .where(col(skipped.account) == cursor.account, col(skipped.folder) == cursor.folder)
+                .where(col(skipped.uid) == uid)
+            )
+            return insert_message(connection, message, sha256(message.raw).hexdigest()) if message else None
 
     def imap_cursors(self, account: str) -> tuple[ImapCursor, ...]:
         """All folders of an account that were ever fetched, by name."""
