@@ -49,6 +49,7 @@ from tests.stores import (
     store_url,
     table_of,
 )
+from tests.test_imap_confirmations import ENGLISH, gmail, judge
 
 __all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
@@ -241,6 +242,21 @@ def test_a_run_that_failed_is_told_and_tried_again(store: Store, monkeypatch: py
 
 
 # Erasure
+
+
+def test_what_a_confirmation_says_goes_with_the_customer_also_where_its_raw_mail_is_gone(store: Store) -> None:
+    """The mailbox that mail is forwarded from may be a customer's, and so may the address it is asked for."""
+    by_ana = gmail(f"(#123456789) Forwarding - {ANA}", ENGLISH.replace("shop@gmail.com", ANA))
+    for raw in (by_ana, gmail("(#123456789) Forwarding - shop@gmail.com", ENGLISH)):
+        judge(store, raw, rcpt_to=an_address(store))
+    assert len(store.confirmations()) == 2
+    assert remove_raw(store, 30, now=datetime.now(UTC) + 31 * DAYS)[0] == 2
+    assert ANA.casefold() in everything(store)
+    assert erase(store, of_customer())["messages"] == 1
+    assert ANA.casefold() not in everything(store)
+    assert [shown.asked_by for shown in store.confirmations()] == ["shop@gmail.com"]
+    assert problems(store) == []
+    assert erase(store, of_customer())["messages"] == 0
 
 
 def test_a_customer_is_erased_and_the_others_of_the_same_mail_stay(store: Store) -> None:

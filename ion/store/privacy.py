@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlmodel import col
@@ -332,6 +333,8 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
     if mention is not None:
         messages |= {row.id for row in _streamed(connection, _raw_of(subject), 1) if mention.in_octets(row.raw)}
         messages |= {row.id for row in _streamed(connection, _senders_of(subject)) if mention.in_text(row.mail_from)}
+        # They outlive the raw mail that they were found in.
+        messages |= {row.id for row in _streamed(connection, _confirmations_of(subject)) if _is_named(mention, row)}
         notifications |= _without_order(connection, messages)
     elif subject.kind is ErasureKind.MERCHANT:
         messages |= {row.id for row in _streamed(connection, _messages_of(subject))}
@@ -405,6 +408,19 @@ def _senders_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
     query: sa.Select[*tuple[Any, ...]] = sa.select(col(message.id), col(message.mail_from))
     query = query.where(col(message.mail_from).is_not(None))
     return query if subject.merchant is None else query.where(col(message.merchant) == subject.merchant)
+
+
+def _confirmations_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    found = tables.ForwardingConfirmation
+    query: sa.Select[*tuple[Any, ...]] = sa.select(
+        col(found.message_id).label("id"), col(found.asked_by), col(found.asked_for), col(found.link)
+    )
+    return query if subject.merchant is None else query.where(col(found.merchant) == subject.merchant)
+
+
+def _is_named(mention: Mention, confirmation: Any) -> bool:
+    told = (confirmation.asked_by, confirmation.asked_for, unquote(confirmation.link or ""))
+    return any(mention.in_text(text) for text in told if text)
 
 
 def _messages_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
