@@ -1,6 +1,7 @@
 """Real IMAP servers of the tests' own: Dovecot and pymap, on loopback ports, with private folders; and a token endpoint
 that Dovecot asks whether a token is good."""
 
+import ctypes
 import getpass
 import grp
 import http.server
@@ -75,11 +76,27 @@ class Server:
         return [item.decode() for item in data if isinstance(item, bytes)]
 
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """In the child, before its program: SIGTERM when the parent dies (prctl(2)). Only Linux has it."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextmanager
 def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, from when it greets until the end of the block."""
+    """A server process, from when it greets until the end of the block, or until whoever started it is killed."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, loaded before the fork
+        )
     try:
         until = time.monotonic() + 20
         while True:
@@ -104,6 +121,13 @@ def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pop
 
 @pytest.fixture(scope="session")
 def dovecot() -> Iterator[Server]:
+    """`dovecot_server`."""
+    with dovecot_server() as server:
+        yield server
+
+
+@contextmanager
+def dovecot_server() -> Iterator[Server]:
     """Dovecot, with any user and `PASSWORD`, and with the tokens of its `TokenEndpoint`."""
     binary = program("dovecot" if shutil.which("dovecot") else "/usr/sbin/dovecot")
     # Not below pytest's own folder: that one is closed to the user the mailboxes belong to.
@@ -123,11 +147,18 @@ def dovecot() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def pymap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """pymap in memory, with the one user `pymap`."""
+    """`pymap_server`."""
+    with pymap_server(tmp_path_factory.mktemp("pymap")) as server:
+        yield server
+
+
+@contextmanager
+def pymap_server(folder: Path) -> Iterator[Server]:
+    """pymap in memory, with the one user `pymap`. `folder`: for its log."""
     port = free_port()
     command = [sys.executable, "-c", "from pymap.main import main; main()", "--host", HOST, "--port", str(port)]
     backend = ["--no-tls", "--no-service", "admin", "dict", "--demo-user", "pymap", "--demo-password", PASSWORD]
-    with running([*command, *backend], port, tmp_path_factory.mktemp("pymap") / "log"):
+    with running([*command, *backend], port, folder / "log"):
         yield Server(port)
 
 

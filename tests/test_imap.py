@@ -1,5 +1,9 @@
 """Fetching by IMAP from real servers: what is stored, what is left behind on the server, and what never happens."""
 
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -17,6 +21,7 @@ from ion.inbox.oauth import SignInRefusedError
 from ion.store import CursorMovedError, ImapAccountState, ImapCursor, NewMessage, SkippedMessage, Store, open_store
 from tests.imap_proxy import Fault, Proxy
 from tests.imap_servers import HOST, PASSWORD, Server, dovecot, pymap
+from tests.programs import program
 from tests.stores import postgresql_server, postgresql_template, sqlite_template, store_url, table_of
 from tests.stores import store as any_store
 
@@ -58,6 +63,34 @@ def state_of(store: Store) -> tuple[str, str | None]:
     status = store.imap_account_status("shop")
     assert status is not None
     return status.state.value, status.reason
+
+
+# The servers of the tests
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+@pytest.mark.parametrize("server", ["dovecot_server()", "pymap_server(Path(sys.argv[1]))"])
+def test_a_server_ends_with_the_program_that_started_it(server: str, tmp_path: Path) -> None:
+    program("dovecot" if shutil.which("dovecot") else "/usr/sbin/dovecot")
+    starts_it = (
+        "import sys; from pathlib import Path; from tests.imap_servers import dovecot_server, pymap_server\n"
+        f"with {server} as server: print(server.port, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", starts_it, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        port = int(starter.stdout.readline())
+        socket.create_connection((HOST, port), timeout=5).close()
+        starter.kill()
+
+    def has_ended() -> bool:
+        try:
+            socket.create_connection((HOST, port), timeout=5).close()
+        except OSError:
+            return True
+        return False
+
+    until(has_ended)
 
 
 # What is stored
