@@ -9,10 +9,11 @@ import time_machine
 
 from ion.store import open_store
 from ion.store.types import utc_now
-from tests.faults import broken_mails, clocks, kills, load, stops, storage, syncs, workers
+from tests.faults import broken_mails, clocks, fetches, kills, load, stops, storage, syncs, workers
+from tests.imap_servers import Server, dovecot
 from tests.stores import created, postgresql_server, received
 
-__all__ = ["postgresql_server"]
+__all__ = ["dovecot", "postgresql_server"]
 
 NOTHING_LOST: dict[str, Any] = dict.fromkeys(load.MUST_BE_ZERO, 0) | {"check_problems": []}
 
@@ -27,6 +28,15 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_and_sigterm(tmp_path:
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [] and figures["acknowledged"] > 0, figures
     assert figures["stopping_seconds"] <= stops.MOST_SECONDS, figures
+
+
+NOTHING_MISSED: dict[str, Any] = dict.fromkeys(fetches.MUST_BE_ZERO, 0) | {"check_problems": []}
+
+
+def test_nothing_is_missed_or_doubled_by_kill_9_while_mail_is_fetched(tmp_path: Path, dovecot: Server) -> None:
+    figures = fetches.kill_and_count(tmp_path, dovecot, kills=2, seed=5)
+    assert _of(figures, NOTHING_MISSED) == NOTHING_MISSED, figures
+    assert figures["killed"] == 2, figures
 
 
 def test_every_250_leaves_after_the_sync_of_its_message(tmp_path: Path) -> None:
@@ -84,6 +94,15 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_on_postgresql(
     figures = kills.kill_and_count(tmp_path, seconds=10, seed=13, database_url=created(postgresql_server, "ion_kills"))
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [], figures
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", ["leave", "flag", "move"])
+def test_nothing_is_missed_or_doubled_by_many_kills_while_mail_is_fetched(
+    after: str, tmp_path: Path, dovecot: Server
+) -> None:
+    figures = fetches.kill_and_count(tmp_path, dovecot, kills=12, seed=17, after=after)
+    assert _of(figures, NOTHING_MISSED) == NOTHING_MISSED, figures
 
 
 @pytest.mark.long
