@@ -7,7 +7,7 @@
     python -m tests.faults.stops                             SIGTERM under load
     python -m tests.faults.clocks                            the clock put forwards and backwards
     python -m tests.faults.workers                           two programs on one database
-    python -m tests.faults.broken_mails [FOLDER...]          broken mails, of the library, of the corpus, and mutated
+    python -m tests.faults.broken_mails [FOLDER...]          test mails of other projects, and damaged samples
     python -m tests.faults.fuzz_smtp | fuzz_reading | fuzz_parser --seconds 600
 
 Each prints its figures as JSON and ends with status 1 where one is not what it must be. `test_faults` and
