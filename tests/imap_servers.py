@@ -121,13 +121,13 @@ def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pop
 
 @pytest.fixture(scope="session")
 def dovecot() -> Iterator[Server]:
-    """`dovecot_server`."""
-    with dovecot_server() as server:
+    """See `running_dovecot`."""
+    with running_dovecot() as server:
         yield server
 
 
 @contextmanager
-def dovecot_server() -> Iterator[Server]:
+def running_dovecot() -> Iterator[Server]:
     """Dovecot, with any user and `PASSWORD`, and with the tokens of its `TokenEndpoint`."""
     binary = program("dovecot" if shutil.which("dovecot") else "/usr/sbin/dovecot")
     # Not below pytest's own folder: that one is closed to the user the mailboxes belong to.

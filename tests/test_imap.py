@@ -69,11 +69,11 @@ def state_of(store: Store) -> tuple[str, str | None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-@pytest.mark.parametrize("server", ["dovecot_server()", "pymap_server(Path(sys.argv[1]))"])
+@pytest.mark.parametrize("server", ["running_dovecot()", "pymap_server(Path(sys.argv[1]))"])
 def test_a_server_ends_with_the_program_that_started_it(server: str, tmp_path: Path) -> None:
     program("dovecot" if shutil.which("dovecot") else "/usr/sbin/dovecot")
     starts_it = (
-        "import sys; from pathlib import Path; from tests.imap_servers import dovecot_server, pymap_server\n"
+        "import sys; from pathlib import Path; from tests.imap_servers import running_dovecot, pymap_server\n"
         f"with {server} as server: print(server.port, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", starts_it, str(tmp_path)]

@@ -1,6 +1,6 @@
 """The harness that tries to lose, double or block mail. Each module runs alone, for as long as one likes:
 
-    python -m tests.faults.kills --seconds 600 --seed 7      kill -9 at named points and at random
+    python -m tests.faults.kills --kills 1000 --seed 7       kill -9 at named points and at random
     python -m tests.faults.fetches --kills 50                kill -9 while mail is fetched from a real IMAP server
     python -m tests.faults.syncs                             the order of fdatasync and 250, by strace
     python -m tests.faults.storage                           disk full, database locked, read-only, corrupt

@@ -57,7 +57,7 @@ def die_ahead_and_count(folder: Path) -> dict[str, Any]:
     address = installation.address()
     offset.write_text(f"{400 * DAY:+d}\n", "ascii")
     point = "after the commit of claim"
-    serving = installation.serve(launcher=("-m", "tests.faults.launcher", point, "1")).wait_until_serving()
+    serving = installation.serve(launcher=("-m", "tests.faults.deaths", point, "1")).wait_until_serving()
     mail = OrderMails(installation.data_dir, "A").new_order()
     try:
         _send(installation.port, address, mail.raw)

@@ -27,7 +27,7 @@ from tests.faults.kills import end_leases_of_the_dead
 from tests.faults.mails import OrderMails
 from tests.faults.serving import Installation, messages, order_numbers
 from tests.imap_proxy import Proxy
-from tests.imap_servers import HOST, PASSWORD, Server, dovecot_server
+from tests.imap_servers import HOST, PASSWORD, Server, running_dovecot
 
 MUST_BE_ZERO = ("missed", "doubled", "never_delivered", "unread", "orders_missed", "orders_doubled", "left_undone")
 MAILS_AT_ONCE = 3
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--after", choices=("leave", "flag", "move"), default="flag")
     parser.add_argument("--database-url")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ion-fetches-") as folder, dovecot_server() as server:
+    with tempfile.TemporaryDirectory(prefix="ion-fetches-") as folder, running_dovecot() as server:
         figures = kill_and_count(
             Path(folder),
             server,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +22,21 @@ class Load:
     """`clients` processes that send to `installation` from the start of the block to `finish`."""
 
     def __init__(
-        self, folder: Path, installation: Installation, *, clients: int = 2, seed: int = 1, per_second: float = 20.0
+        self,
+        folder: Path,
+        installation: Installation,
+        *,
+        clients: int = 2,
+        seed: int = 1,
+        per_second: float = 20.0,
+        imap_port: int | None = None,
     ) -> None:
         self._installation = installation
         self._stop_file = folder / "stop"
         self._ledgers = [folder / f"ledger-{number}.jsonl" for number in range(clients)]
         self._seed = seed
         self._per_second = per_second
+        self._imap_port = imap_port
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -38,6 +47,7 @@ class Load:
             command = [sys.executable, "-m", "tests.faults.clients", *map(str, places)]
             command += ["--seed", str(self._seed * 100 + number), "--per-second", str(self._per_second)]
             command += ["--database-url", url] if url else []
+            command += ["--imap-port", str(self._imap_port)] if self._imap_port else []
             self._processes.append(subprocess.Popen(command, env=self._installation.ion.environment))
         return self
 
@@ -54,6 +64,22 @@ class Load:
             process.kill()
             process.wait()
 
+    def wait_until_kept(self, seconds: float) -> None:
+        """Until what lies in the mailbox has been fetched, or `seconds` are over: what is lost is a figure."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self._promised() - self._kept().keys():
+            time.sleep(0.2)
+
+    def _promised(self) -> set[tuple[str, str]]:
+        return {(line.sha256, line.recipient) for ledger in self._ledgers for line in read_ledger(ledger)}
+
+    def _kept(self) -> Counter[tuple[str, str]]:
+        store = self._installation.open()
+        try:
+            return Counter((sha256, recipient) for sha256, recipient, _ in messages(store))
+        finally:
+            store.close()
+
     def acknowledged(self) -> int:
         """How many acknowledgements there are by now."""
         return sum(len(read_ledger(ledger)) for ledger in self._ledgers)
@@ -67,7 +93,10 @@ class Load:
         """The ledgers beside the store, once everything has been read. Every client went on until its last mail was
         acknowledged, so the orders sent are the orders acknowledged."""
         acknowledged = [line for ledger in self._ledgers for line in read_ledger(ledger)]
-        promised = {(line.sha256, line.recipient) for line in acknowledged}
+        promised = self._promised()
+        doors: dict[str, set[str]] = {}
+        for line in acknowledged:
+            doors.setdefault(line.order_number, set()).add(line.door)
         sent_orders = {line.order_number for line in acknowledged}
         replies: Counter[str] = Counter()
         for ledger in self._ledgers:
@@ -81,6 +110,8 @@ class Load:
         read = {(sha256, recipient) for sha256, recipient, state in rows if state == "read"}
         return {
             "acknowledged": len(acknowledged),
+            "acknowledged_by": dict(Counter(line.door for line in acknowledged)),
+            "orders_by_two_doors": sum(len(by) > 1 for by in doors.values()),
             "resends": len(acknowledged) - len(promised),
             "messages": len(rows),
             "orders": len(orders),

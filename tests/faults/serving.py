@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from ion.store import Store, open_store
 from ion.store.tables import Message, OrderRow
+from tests.faults.prepared import ForkedProgram, Prepared
 from tests.programs import Ion
 
 START_SECONDS = 60.0
@@ -61,8 +62,8 @@ class Installation:
             store.close()
 
     def serve(self, *, before: Sequence[str] = (), launcher: Sequence[str] = ("-m", "ion")) -> "Serving":
-        """Start `ion serve`. `before`: a program that starts it, with its arguments (strace, faketime); `launcher`:
-        what Python runs. The process leads a group of its own."""
+        """Start `ion serve`. `before`: a program that starts it, with its arguments (strace); `launcher`: what Python
+        runs. The process leads a group of its own."""
         log = self.log.open("ab")
         with log:
             began_at = log.tell()
@@ -74,6 +75,12 @@ class Installation:
                 start_new_session=True,
             )
         return Serving(process, self, began_at)
+
+    def serve_prepared(self, prepared: Prepared, death: tuple[str, int] | None = None) -> "Serving":
+        """Start `ion serve` where everything has been imported. `death`: see `Prepared.start`."""
+        self.log.touch()
+        began_at = self.log.stat().st_size
+        return Serving(prepared.start(["serve"], self.ion.environment, self.log, death), self, began_at)
 
     def wait_until_read(self, seconds: float) -> float:
         """See `wait_until_read`."""
@@ -97,7 +104,7 @@ class Installation:
 class Serving:
     """A started program. Leave it with `stop` or `kill`."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProgram
     of: Installation
     log_from: int
 

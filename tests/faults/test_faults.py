@@ -26,7 +26,7 @@ def _of(figures: dict[str, Any], names: tuple[str, ...] | dict[str, Any]) -> dic
 
 def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_and_sigterm(tmp_path: Path) -> None:
     point = "after the commit of message"  # and before its 250
-    figures = kills.kill_and_count(tmp_path, seconds=0, seed=7, clients=1, points=(point,))
+    figures = kills.kill_and_count(tmp_path, most=1, seed=7, clients=1, points=(point,))
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [] and figures["acknowledged"] > 0, figures
     assert figures["stopping_seconds"] <= stops.MOST_SECONDS, figures
@@ -82,10 +82,15 @@ def test_a_message_claimed_while_the_clock_was_ahead_is_claimable_when_it_is_rig
 
 
 @pytest.mark.long
-def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_for_a_minute(tmp_path: Path) -> None:
-    figures = kills.kill_and_count(tmp_path, seconds=60, seed=11)
+def test_nothing_acknowledged_at_any_door_is_lost_or_doubled_by_many_kill_9(
+    tmp_path: Path,
+    dovecot: Server,  # the fixture
+) -> None:
+    figures = kills.kill_and_count(tmp_path, most=40, seed=11, mailbox=dovecot)
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
-    assert figures["points_never_reached"] == [] and figures["kills"]["random"] >= 10, figures
+    assert figures["points_never_reached"] == [] and figures["kills_at"]["random"] >= 10, figures
+    assert min(figures["acknowledged_by"][door] for door in ("smtp", "file", "imap")) > 0, figures
+    assert figures["orders_by_two_doors"] > 0 and figures["read_between_kills"] > 0, figures
 
 
 @pytest.mark.long
@@ -93,7 +98,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_on_postgresql(
     tmp_path: Path,
     postgresql_server: str,  # the fixture
 ) -> None:
-    figures = kills.kill_and_count(tmp_path, seconds=10, seed=13, database_url=created(postgresql_server, "ion_kills"))
+    figures = kills.kill_and_count(tmp_path, most=15, seed=13, database_url=created(postgresql_server, "ion_kills"))
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [], figures
 

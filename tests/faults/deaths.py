@@ -1,6 +1,6 @@
-"""`ion` with a death built in: the process kills itself with SIGKILL the n-th time it comes to a named point.
+"""A death built into a process: it kills itself with SIGKILL the n-th time it comes to a named point.
 
-    python -m tests.faults.launcher "before the commit of message" 3 serve
+    python -m tests.faults.deaths "before the commit of message" 3 serve
 
 The points are told from what every version of the program has to do, not from how its functions are named: which
 table a transaction writes, and which answer is written to a client.
@@ -8,6 +8,7 @@ table a transaction writes, and which answer is written to a client.
 
 import asyncio
 import os
+import runpy
 import signal
 import sys
 from typing import Any
@@ -89,7 +90,5 @@ def set_up(death: Death) -> None:
 
 if __name__ == "__main__":
     set_up(Death(sys.argv[1], int(sys.argv[2])))
-    from ion.cli import main
-
     sys.argv = ["ion", *sys.argv[3:]]
-    main()
+    runpy.run_module("ion", run_name="__main__", alter_sys=True)
