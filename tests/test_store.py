@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -156,6 +158,20 @@ def test_two_writers_never_overwrite_each_other(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert table_of(store, "SELECT mail_to FROM merchant") == [("100",)]
+
+
+def test_threads_that_create_databases_at_once_each_create_their_own(tmp_path: Path) -> None:
+    """In a process of its own: it was ended by a segmentation fault."""
+    opening = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from ion.store import open_store
+with ThreadPoolExecutor(4) as threads:
+    for store in threads.map(open_store, sys.argv[1:]):
+        assert store.check()["problems"] == [], store
+"""
+    urls = [f"sqlite:///{tmp_path / str(number)}.db" for number in range(4)]
+    subprocess.run([sys.executable, "-c", opening, *urls], check=True)
 
 
 # Merchants

@@ -5,6 +5,7 @@ migration is one transaction under a lock (SQLite: the write lock, PostgreSQL: a
 processes that start at once the first migrates and the others find it done.
 """
 
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from ion.store.migrations import HEAD
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x494F4E_01  # any number of our own; "ION"
+# Alembic's context is one for all threads: of two migrations at once one ran on the connection of the other, and SQLite
+# ended the process where that was closed already.
+_one_at_a_time = threading.Lock()
 
 
 def bring_to_head(url: str) -> None:
@@ -36,7 +40,7 @@ def bring_to_head(url: str) -> None:
                 return
             if engine.dialect.name == "sqlite":
                 _switch_to_wal(engine)
-            with engine.begin() as connection:
+            with _one_at_a_time, engine.begin() as connection:
                 _migrate(connection)
     finally:
         engine.dispose()
