@@ -1,6 +1,8 @@
 """The store in trouble while the program runs: every refusal has to be 4xx, nothing torn, and mail taken soon after.
 
-full        the file system holds no further octet (a tmpfs; where one cannot be mounted: `file-size`)
+full        the file system, a tmpfs, holds no further octet
+full-ext4   so does an ext4 in a file, with a journal of its own
+filling     a tmpfs has room for some mails and none for others, another moment for another
 file-size   no file may grow beyond what it is (RLIMIT_FSIZE, set from outside)
 locked      another process holds the write lock
 read-only   every write into a file fails with EROFS (strace)
@@ -14,6 +16,8 @@ import argparse
 import hashlib
 import json
 import os
+import random
+import re
 import resource
 import shutil
 import smtplib
@@ -21,6 +25,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -37,9 +42,11 @@ from tests.faults.mails import OrderMail, OrderMails
 from tests.faults.serving import Installation, Serving, unread, wait_until_read
 from tests.programs import program
 
-FAULTS = ("full", "file-size", "locked", "read-only", "unsynced", "corrupt")
+FAULTS = ("full", "full-ext4", "filling", "file-size", "locked", "read-only", "unsynced", "corrupt")
+MOUNTED = ("full", "full-ext4", "filling")  # on a file system of their own, which wants the right to mount
 RECOVERY_SECONDS = 5.0
-TMPFS_MEGABYTES = 64
+DISK_MEGABYTES = 64
+MOST_ROOM_BYTES = 400_000  # while it is filling: a few mails with all that SQLite writes for them
 # A disk below its floor is refused before the store is asked; here the store itself shall be the one that fails.
 NO_FLOOR = {f"ION_{name.upper()}": "0" for name in Settings.model_fields if name.endswith("min_free_bytes")}
 MUST_BE_ZERO = ("refusals_not_4xx", "lost", "torn", "late_recovery", "left_unread", "check_problems")
@@ -47,7 +54,7 @@ MUST_BE_ZERO = ("refusals_not_4xx", "lost", "torn", "late_recovery", "left_unrea
 
 def try_fault(folder: Path, fault: str, *, seconds: float) -> dict[str, Any]:
     """Serve, break the store for `seconds`, mend it; the figures."""
-    with _tmpfs(folder / "disk") if fault == "full" else _folder(folder / "disk") as disk:
+    with _mounted(folder / "disk", fault) if fault in MOUNTED else _folder(folder / "disk") as disk:
         installation = Installation(disk / "data", settings=NO_FLOOR)
         address = installation.address()
         mails = OrderMails(installation.data_dir, f"{fault}-")
@@ -124,8 +131,10 @@ class _Sender:
 def _begin(fault: str, serving: Serving) -> AbstractContextManager[None]:
     database = serving.of.data_dir / "ion.db"
     match fault:
-        case "full":
+        case "full" | "full-ext4":
             return _full(serving.of.data_dir.parent)
+        case "filling":
+            return _filling(serving.of.data_dir.parent)
         case "file-size":
             return _no_growth(serving.process.pid)
         case "locked":
@@ -155,37 +164,68 @@ def _folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _tmpfs(path: Path) -> Iterator[Path]:
+def _mounted(path: Path, fault: str) -> Iterator[Path]:
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MEGABYTES}m", "tmpfs", path], check=True)
+    if fault == "full-ext4":
+        image = path.with_suffix(".img")
+        with image.open("wb") as file:
+            file.truncate(DISK_MEGABYTES * 2**20)
+        # Nothing is kept back for root.
+        subprocess.run([program("mkfs.ext4"), "-q", "-F", "-m", "0", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, path], check=True)
+    else:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", path], check=True)
     try:
         yield path
     finally:
         subprocess.run(["umount", path], check=True)
 
 
-def can_mount() -> bool:
-    """Whether this process may mount a tmpfs."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
-        if done.returncode == 0:
-            subprocess.run(["umount", folder], check=True)
-        return done.returncode == 0
+def may_mount() -> bool:
+    """Whether this process has the right to (CAP_SYS_ADMIN, capabilities(7))."""
+    status = Path("/proc/self/status")
+    found = re.search(r"^CapEff:\s*(\w+)", status.read_text(), re.MULTILINE) if status.exists() else None
+    return found is not None and bool(int(found[1], 16) >> 21 & 1)
 
 
 @contextmanager
 def _full(disk: Path) -> Iterator[None]:
     """A file that takes all that is left. A checkpoint may give room back within the log: nothing is lost by that."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (2**20, 4096):
-            with suppress(OSError):
-                while True:
-                    file.write(b"\xff" * size)
+    _fill(filler)
     try:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def _filling(disk: Path) -> Iterator[None]:
+    """The room changes by chance, every moment."""
+    filler, over, chance = disk / "filler", threading.Event(), random.Random(1)
+
+    def fill() -> None:
+        while not over.wait(0.05):
+            _fill(filler)
+            os.truncate(filler, max(0, filler.stat().st_size - chance.randrange(MOST_ROOM_BYTES)))
+
+    _fill(filler)
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        filling.join()
+        filler.unlink()
+
+
+def _fill(filler: Path) -> None:
+    with filler.open("ab", buffering=0) as file:
+        for size in (2**20, 4096):
+            with suppress(OSError):
+                while True:
+                    file.write(b"\xff" * size)
 
 
 @contextmanager
