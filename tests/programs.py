@@ -1,5 +1,6 @@
 """Running the `ion` program as a user does, and system programs that a test may need."""
 
+import io
 import json
 import os
 import shutil
@@ -7,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import pytest
+import structlog
+
+from ion.cli import main
 
 
 def program(name: str) -> str:
@@ -52,3 +57,27 @@ class Ion:
         return subprocess.Popen(
             self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment
         )
+
+
+class IonHere(Ion):
+    """The same program in the process of the tests: to start one of its own takes most of a second, and what a command
+    does is mostly shown by several runs. Whoever waits for a signal or for the end of a process needs `Ion`."""
+
+    def run(self, *arguments: str | Path, stdin: bytes = b"", status: int = 0) -> bytes:
+        given, out, messages = (io.TextIOWrapper(io.BytesIO(octets), "utf-8") for octets in (stdin, b"", b""))
+        streams: dict[str, Any] = {"stdin": given, "stdout": out, "stderr": messages}
+        ended: object = None
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.multiple(sys, argv=["ion", *map(str, arguments)], **streams),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                ended = end.code
+        structlog.reset_defaults()  # else later logs of the tests would go to what is closed now
+        for stream in (out, messages):
+            stream.flush()
+        self.messages = messages.buffer.getvalue().decode()
+        assert (ended or 0) == status, f"status {ended}: {self.messages}"
+        return out.buffer.getvalue()

@@ -1,26 +1,37 @@
-"""The whole loop as users run it: the program's own commands, real SMTP clients, two installations."""
+"""The whole loop as users run it: the program's own commands, real SMTP clients, two installations.
+
+Each command and each exit status is seen at least once in a process of its own (`Ion`), the rest in this (`IonHere`).
+"""
 
 import csv
 import io
 import json
 import smtplib
+import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ion import __version__
-from tests.programs import Ion, program
+from tests.programs import Ion, IonHere, program
 
 SAMPLES = Path(__file__).resolve().parents[1] / "ion" / "samples"
 DOCUMENTED = Path(__file__).resolve().parent / "payloads"
 
 
 @pytest.fixture
-def ion(tmp_path: Path) -> Ion:
+def ion(tmp_path: Path) -> IonHere:
+    return IonHere(tmp_path / "data")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Ion:
     return Ion(tmp_path / "data")
 
 
@@ -41,7 +52,7 @@ def test_the_demo_brings_every_order_back_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("locale", ["en", "de", "fr"])
 def test_the_order_of_a_payload_and_the_order_of_its_mail_are_the_same_json(
-    locale: str, ion: Ion, tmp_path: Path
+    locale: str, ion: IonHere, tmp_path: Path
 ) -> None:
     payloads = [*SAMPLES.glob("*.json"), *DOCUMENTED.glob("*.json")]
     of_payload = {
@@ -69,17 +80,19 @@ def ion_order(path: Path) -> Any:
         return {"file": str(path)}
 
 
-def test_ion_order_prints_the_orders_of_several_payloads_in_their_order(ion: Ion) -> None:
+def test_ion_order_prints_the_orders_of_several_payloads_in_their_order(alone: Ion) -> None:
     payloads = sorted(SAMPLES.glob("global-e-*.json"))[:4]
-    lines = ion.lines("order", "--approved", *payloads)
+    lines = alone.lines("order", "--approved", *payloads)
     assert [line["file"] for line in lines] == [str(path) for path in payloads]
     assert [line["order"] for line in lines if "order" in line] == [
         ion_order(path)["order"] for path in payloads if "order" in ion_order(path)
     ]
 
 
-@pytest.fixture
-def serving(ion: Ion) -> Iterator[tuple[Ion, int]]:
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ion, int]]:
+    """One program for all: each test brings a merchant of its own."""
+    ion = Ion(tmp_path_factory.mktemp("serving") / "data")
     process = ion.start("serve", "--smtp-port", "0")
     try:
         assert process.stderr is not None
@@ -94,39 +107,44 @@ def serving(ion: Ion) -> Iterator[tuple[Ion, int]]:
     assert process.returncode == 0, rest.decode()
 
 
-def _mail(ion: Ion, tmp_path: Path) -> bytes:
+def _mail(ion: Ion, merchant: str, tmp_path: Path) -> bytes:
     path = tmp_path / "sent.eml"
-    ion.run("render", "--approved", _a_payload(), "-o", path)
+    ion.run("render", "--approved", "--merchant", merchant, _a_payload(), "-o", path)
     return path.read_bytes()
 
 
-def _exported(ion: Ion) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(ion.run("export").decode())))
+def _exported(ion: Ion, merchant: str = "default") -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(ion.run("export", "--merchant", merchant).decode())))
+
+
+def _count(ion: Ion, table: str, merchant: str) -> int:
+    """Rows of the merchant, as another process sees them now."""
+    with closing(sqlite3.connect(ion.data_dir / "ion.db")) as database:
+        query = f"select count(*) from {table} where merchant = ?"
+        count: int = database.execute(query, [merchant]).fetchone()[0]
+        return count
 
 
 def test_a_mail_is_in_the_database_with_its_250_and_in_the_export_two_seconds_later(
     serving: tuple[Ion, int], tmp_path: Path
 ) -> None:
-    import sqlite3
-
     ion, port = serving
-    raw = _mail(ion, tmp_path)
-    address = ion.lines("merchant", "list")[0]["addresses"][0]
+    (address,) = ion.lines("merchant", "add", "prompt")[0]["addresses"]
+    raw = _mail(ion, "prompt", tmp_path)
     with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
         client.sendmail("someone@example.com", [address], raw)
-        with sqlite3.connect(ion.data_dir / "ion.db") as database:
-            assert database.execute("select count(*) from message").fetchone() == (1,)
+        assert _count(ion, "message", "prompt") == 1
     time.sleep(2)
-    rows = _exported(ion)
-    assert rows
+    assert _exported(ion, "prompt")
     assert ion.lines("check")[0]["problems"] == []
 
 
 def test_swaks_can_deliver_and_is_refused_for_an_unknown_recipient(serving: tuple[Ion, int], tmp_path: Path) -> None:
     swaks = program("swaks")
-    ion, port = serving
-    (tmp_path / "mail.eml").write_bytes(_mail(ion, tmp_path))
-    address = ion.lines("merchant", "list")[0]["addresses"][0]
+    running, port = serving
+    ion = IonHere(running.data_dir)
+    (address,) = ion.lines("merchant", "add", "swaks")[0]["addresses"]
+    (tmp_path / "mail.eml").write_bytes(_mail(ion, "swaks", tmp_path))
 
     def deliver(recipient: str) -> subprocess.CompletedProcess[str]:
         command = [swaks, "--server", "127.0.0.1", "--port", str(port), "--from", "m@example.com", "--to", recipient]
@@ -139,41 +157,48 @@ def test_swaks_can_deliver_and_is_refused_for_an_unknown_recipient(serving: tupl
     assert refused.returncode != 0
     assert "550 5.1.1" in refused.stdout
     deadline = time.monotonic() + 10
-    while not _exported(ion) and time.monotonic() < deadline:
+    while not _exported(ion, "swaks") and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (
-        len({row["order_number"] if "order_number" in row else row["source_order_id"] for row in _exported(ion)}) == 1
+        len(
+            {
+                row["order_number"] if "order_number" in row else row["source_order_id"]
+                for row in _exported(ion, "swaks")
+            }
+        )
+        == 1
     )
 
 
 def test_a_notification_of_another_installation_is_sealed_with_its_key_and_review_without(tmp_path: Path) -> None:
-    sender, receiver, stranger = (Ion(tmp_path / name) for name in ("sender", "receiver", "stranger"))
+    sender, receiver, stranger = (IonHere(tmp_path / name) for name in ("sender", "receiver", "stranger"))
     mail = tmp_path / "order.eml"
     sender.run("render", "--approved", _a_payload(), "-o", mail)
-    receiver.run("merchant", "key", "import", "default", stdin=sender.run("merchant", "key", "export", "default"))
+    key = Ion(sender.data_dir).run("merchant", "key", "export", "default")
+    Ion(receiver.data_dir).run("merchant", "key", "import", "default", stdin=key)
     assert receiver.lines("parse", mail)[0]["grade"] == "sealed"
     unknown = stranger.lines("parse", mail)[0]
     assert unknown["grade"] == "review"
     assert unknown["problems"][0]["code"] == "key"
 
 
-def test_seals_made_before_a_rotation_still_verify(ion: Ion, tmp_path: Path) -> None:
+def test_seals_made_before_a_rotation_still_verify(ion: IonHere, alone: Ion, tmp_path: Path) -> None:
     old, new = tmp_path / "old.eml", tmp_path / "new.eml"
     ion.run("render", "--approved", _a_payload(), "-o", old)
-    ion.run("merchant", "key", "rotate", "default")
+    alone.run("merchant", "key", "rotate", "default")
     ion.run("render", "--approved", _a_payload(), "-o", new)
     first, second = ion.lines("parse", old, new)
     assert (first["grade"], second["grade"]) == ("sealed", "sealed")
     assert first["notification"]["key_id"] != second["notification"]["key_id"]
 
 
-def test_an_order_that_is_not_approved_is_refused_with_what_would_approve_it(ion: Ion) -> None:
+def test_an_order_that_is_not_approved_is_refused_with_what_would_approve_it(ion: IonHere) -> None:
     ion.run("render", _a_payload(), status=1)
     assert "--approved" in ion.messages
     assert "PerformOrderPayment" in ion.messages
 
 
-def test_one_bad_file_never_stops_the_others(ion: Ion, tmp_path: Path) -> None:
+def test_one_bad_file_never_stops_the_others(ion: IonHere, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{", "utf-8")
     lines = ion.lines("order", bad, _a_payload(), tmp_path / "missing.json", status=1)
@@ -181,29 +206,29 @@ def test_one_bad_file_never_stops_the_others(ion: Ion, tmp_path: Path) -> None:
     assert [line["file"] for line in lines] == [str(bad), str(_a_payload()), str(tmp_path / "missing.json")]
 
 
-def test_a_mail_without_a_notification_has_grade_none(ion: Ion, tmp_path: Path) -> None:
+def test_a_mail_without_a_notification_has_grade_none(alone: Ion, tmp_path: Path) -> None:
     mail = tmp_path / "hello.eml"
     mail.write_bytes(b"Subject: hello\r\n\r\nNothing to see.\r\n")
-    assert ion.lines("parse", mail) == [
+    assert alone.lines("parse", mail) == [
         {"file": str(mail), "grade": "none", "notification": None, "order": None, "problems": []}
     ]
 
 
-def test_ingested_files_go_the_same_way_as_mail_and_twice_is_once(ion: Ion, tmp_path: Path) -> None:
+def test_ingested_files_go_the_same_way_as_mail_and_twice_is_once(alone: Ion, tmp_path: Path) -> None:
     mail = tmp_path / "order.eml"
-    ion.run("render", "--approved", _a_payload(), "-o", mail)
-    first, second = ion.lines("ingest", mail, mail)
+    alone.run("render", "--approved", _a_payload(), "-o", mail)
+    first, second = alone.lines("ingest", mail, mail)
     assert first["state"] == "read"
     assert first["notifications"][0]["grade"] == "sealed"
     assert first["notifications"][0]["state"] == "applied"
     assert second["message"] == first["message"]
     assert second["created"] is False
-    assert _exported(ion)
+    assert _exported(alone)
 
 
-def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(ion: Ion, tmp_path: Path) -> None:
-    ion.run("render", "--no-such-option", status=2)
-    ion.run("merchant", "key", "export", "nobody", status=2)
+def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(alone: Ion, tmp_path: Path) -> None:
+    alone.run("render", "--no-such-option", status=2)
+    alone.run("merchant", "key", "export", "nobody", status=2)
     Ion(tmp_path / "x", ION_SMTP_PORT="none").run("config", status=3)
     unreachable = Ion(tmp_path / "y", ION_RELAY_PORT="1")
     unreachable.run("send", "--approved", "--to", "shop@example.com", _a_payload(), status=4)
@@ -212,45 +237,44 @@ def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(io
 def test_send_hands_the_mail_to_the_relay_once_and_a_retry_sends_the_same_message_id(
     serving: tuple[Ion, int], tmp_path: Path
 ) -> None:
-    receiver, port = serving
-    address = receiver.lines("merchant", "list")[0]["addresses"][0]
-    sender = Ion(tmp_path / "sender", ION_RELAY_PORT="1")
-    receiver.run("merchant", "key", "import", "default", stdin=sender.run("merchant", "key", "export", "default"))
-    sender.run("send", "--approved", "--to", address, _a_payload(), status=4)
+    running, port = serving
+    receiver, sender = IonHere(running.data_dir), IonHere(tmp_path / "sender", ION_RELAY_PORT="1")
+    (address,) = receiver.lines("merchant", "add", "sent")[0]["addresses"]
+    sender.run("merchant", "add", "sent")
+    receiver.run("merchant", "key", "import", "sent", stdin=sender.run("merchant", "key", "export", "sent"))
+    order = ("send", "--approved", "--merchant", "sent", "--to", address, _a_payload())
+    sender.run(*order, status=4)
     sender.environment["ION_RELAY_PORT"] = str(port)
     sent = sender.lines("send")[0]
     assert sent["state"] == "sent"
     assert sent["sequence"] == 1
     assert sender.lines("send") == []
-    again = sender.lines("send", "--approved", "--to", address, _a_payload())[0]
+    again = sender.lines(*order)[0]
     assert again["state"] == "sent"
     assert again["message_id"] == sent["message_id"]
     deadline = time.monotonic() + 10
-    while not _exported(receiver) and time.monotonic() < deadline:
+    while not _exported(receiver, "sent") and time.monotonic() < deadline:
         time.sleep(0.1)
-    import sqlite3
-
-    with sqlite3.connect(receiver.data_dir / "ion.db") as database:
-        assert database.execute("select count(*) from message").fetchone() == (1,)
-        assert database.execute("select count(*) from orders").fetchone() == (1,)
+    assert (_count(receiver, "message", "sent"), _count(receiver, "orders", "sent")) == (1, 1)
 
 
-def test_a_port_that_is_taken_ends_the_program_with_one_sentence(serving: tuple[Ion, int]) -> None:
-    ion, port = serving
-    process = ion.start("serve", "--smtp-port", str(port))
-    _, messages = process.communicate(timeout=20)
+def test_a_port_that_is_taken_ends_the_program_with_one_sentence(alone: Ion) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = alone.start("serve", "--smtp-port", str(port))
+        _, messages = process.communicate(timeout=20)
     assert process.returncode == 3
     assert str(port) in messages.decode()
 
 
-def test_old_addresses_are_closed_and_the_newest_stays(ion: Ion) -> None:
-    first = ion.lines("merchant", "list")[0]["addresses"]
-    both = ion.lines("merchant", "rotate-address", "default")[0]["addresses"]
+def test_old_addresses_are_closed_and_the_newest_stays(ion: IonHere, alone: Ion) -> None:
+    first = alone.lines("merchant", "list")[0]["addresses"]
+    both = alone.lines("merchant", "rotate-address", "default")[0]["addresses"]
     assert set(first) < set(both)
     assert ion.lines("merchant", "rotate-address", "default", "--retire-old")[0]["addresses"] == both[:1]
 
 
-def test_a_cancelled_order_is_not_rendered_even_if_somebody_says_it_is_approved(ion: Ion, tmp_path: Path) -> None:
+def test_a_cancelled_order_is_not_rendered_even_if_somebody_says_it_is_approved(ion: IonHere, tmp_path: Path) -> None:
     order = json.loads((SAMPLES / "zonos-approved-order.json").read_text("utf-8"))
     order["order"]["orderStatus"] = "IGLOBAL_ORDER_CANCELLED"
     (tmp_path / "cancelled.json").write_text(json.dumps(order), "utf-8")
@@ -258,11 +282,11 @@ def test_a_cancelled_order_is_not_rendered_even_if_somebody_says_it_is_approved(
     assert "cancelled" in ion.messages
 
 
-def test_the_version_is_printed_without_a_command(ion: Ion) -> None:
-    assert ion.run("--version").decode() == f"ion {__version__}\n"
+def test_the_version_is_printed_without_a_command(alone: Ion) -> None:
+    assert alone.run("--version").decode() == f"ion {__version__}\n"
 
 
-def test_the_name_of_a_file_says_what_is_exported_and_never_something_else(ion: Ion, tmp_path: Path) -> None:
+def test_the_name_of_a_file_says_what_is_exported_and_never_something_else(ion: IonHere, tmp_path: Path) -> None:
     ion.run("export", "-o", tmp_path / "orders.xlsx")
     assert (tmp_path / "orders.xlsx").read_bytes().startswith(b"PK")
     ion.run("export", "-o", tmp_path / "orders.csv")
@@ -271,20 +295,20 @@ def test_the_name_of_a_file_says_what_is_exported_and_never_something_else(ion: 
     assert "profile xlsx writes .xlsx" in ion.messages and not (tmp_path / "other.csv").exists()
 
 
-def test_a_full_standard_output_is_one_sentence(ion: Ion, tmp_path: Path) -> None:
+def test_a_full_standard_output_is_one_sentence(alone: Ion, tmp_path: Path) -> None:
     mail = tmp_path / "lunch.eml"
     mail.write_bytes(b"Subject: lunch\r\n\r\nat noon?\r\n")
     with Path("/dev/full").open("wb") as full:
         for command in ("parse", "ingest"):
             done = subprocess.run(
-                ion.command(command, mail), stdout=full, stderr=subprocess.PIPE, env=ion.environment, check=False
+                alone.command(command, mail), stdout=full, stderr=subprocess.PIPE, env=alone.environment, check=False
             )
             told = done.stderr.decode()
             assert done.returncode == 1 and "Traceback" not in told
             assert told.splitlines()[-1] == "ion: standard output cannot be written: No space left on device"
 
 
-def test_what_cannot_be_written_or_opened_is_one_sentence(ion: Ion, tmp_path: Path) -> None:
+def test_what_cannot_be_written_or_opened_is_one_sentence(ion: IonHere, tmp_path: Path) -> None:
     for arguments in (
         ("export", "-o", "/nonexistent/x.csv"),
         ("render", "--approved", _a_payload(), "-o", "/nonexistent/x"),
@@ -295,7 +319,7 @@ def test_what_cannot_be_written_or_opened_is_one_sentence(ion: Ion, tmp_path: Pa
     ion.run("demo", "--dir", "/proc/demo", status=1)
     assert "/proc/demo" in ion.messages
     assert "Traceback" not in ion.messages
-    broken = Ion(tmp_path / "broken")
+    broken = IonHere(tmp_path / "broken")
     broken.data_dir.mkdir()
     (broken.data_dir / "ion.db").write_text("this is no database\n" * 100, "utf-8")
     broken.run("check", status=1)
@@ -305,7 +329,7 @@ def test_what_cannot_be_written_or_opened_is_one_sentence(ion: Ion, tmp_path: Pa
 
 
 def test_passwords_are_masked_in_the_settings_shown(tmp_path: Path) -> None:
-    shown = Ion(tmp_path, ION_DATABASE_URL="postgresql+psycopg://u:s3cret@h/d", ION_RELAY_PASSWORD="s3cret").run(
+    shown = IonHere(tmp_path, ION_DATABASE_URL="postgresql+psycopg://u:s3cret@h/d", ION_RELAY_PASSWORD="s3cret").run(
         "config"
     )
     assert b"s3cret" not in shown
