@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
-from functools import cache, lru_cache
+from functools import cache
 from itertools import product
 
 from ion.contract import FIELDS, entries, language, print_value, tags
@@ -66,7 +66,7 @@ def orders() -> dict[str, Order]:
     return hard_orders()
 
 
-@lru_cache(maxsize=64)
+@cache
 def sent(order_name: str, tag: str) -> bytes:
     return rendered(orders()[order_name], tag).raw
 

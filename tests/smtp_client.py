@@ -1,10 +1,24 @@
-"""A client that says to the listener just what it is told, and a look at what was kept."""
+"""A listener for a test, a client that says to it just what it is told, and a look at what was kept."""
 
 import socket
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ion.inbox import Listener
+from ion.store import Store
+
+
+@contextmanager
+def listening(store: Store, **options: Any) -> Iterator[Listener]:
+    listener = Listener(store, port=0, hostname="mx.example", **options)
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.stop(grace_seconds=0.2)
 
 
 def kept(database: Path) -> list[bytes]:

@@ -36,6 +36,7 @@ def postgresql_server() -> Iterator[str]:
             pytest.fail(reason)
         pytest.skip(reason)
     try:
+        _without_sync(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
@@ -66,13 +67,25 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> Path:
+    """An SQLite file of the test's own, with the schema in it."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    return shutil.copyfile(sqlite_template, tmp_path / "data" / "ion.db")
+
+
+@pytest.fixture
+def sqlite_store(database: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{database}")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database of the test's own, once on each kind of database."""
     if request.param == "sqlite":
-        (tmp_path / "data").mkdir(mode=0o700)
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "data" / "ion.db")
-        return f"sqlite:///{tmp_path / 'data' / 'ion.db'}"
+        return f"sqlite:///{request.getfixturevalue('database')}"
     template = request.getfixturevalue("postgresql_template")
     return created(request.getfixturevalue("postgresql_server"), f"ion_{uuid.uuid4().hex}", template)
 
@@ -86,12 +99,23 @@ def store(store_url: str) -> Iterator[Store]:
 
 def created(server_url: str, name: str, template: str = "template1") -> str:
     """The URL of a new database there."""
-    server = sa.make_url(server_url).set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    _executed(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = sa.make_url(server_url).set(drivername="postgresql+psycopg", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+def _without_sync(server_url: str) -> None:
+    """No test cuts the power of the server's disk, and to bring each database to it takes up to a minute in the end."""
+    _executed(server_url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+
+def _executed(server_url: str, *statements: str) -> None:
+    url = sa.make_url(server_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        for statement in statements:
+            connection.execute(sa.text(statement))
     engine.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
 
 
 @dataclass(frozen=True)

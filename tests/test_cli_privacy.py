@@ -20,9 +20,7 @@ from ion.reading import read_message
 from ion.seal import KeyRing
 from ion.store import open_store
 from tests.orders import small_order
-from tests.stores import received, sqlite_template
-
-__all__ = ["sqlite_template"]
+from tests.stores import received
 
 SAMPLES = Path(__file__).resolve().parents[1] / "ion" / "samples"
 PAYLOAD = SAMPLES / "global-e-hub-order.json"

@@ -9,18 +9,7 @@ from ion.order import Order
 from ion.store import Door, Store
 from ion.worker import Worker
 from tests.orders import KEY, rendered, small_order
-from tests.stores import (
-    an_address,
-    empty_url,
-    postgresql_server,
-    postgresql_template,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import an_address, table_of
 
 
 def told(order: Order, **header: Any) -> bytes:

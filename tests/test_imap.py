@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,17 @@ from ion.errors import StoreError, UnknownMerchantError, UnreachableError
 from ion.inbox import Fetched, ImapFetcher, ImapFetchers, imap, imap_session
 from ion.inbox.imap_session import FolderError, ImapSession, MessageRefusedError
 from ion.inbox.oauth import SignInRefusedError
-from ion.store import CursorMovedError, ImapAccountState, ImapCursor, NewMessage, SkippedMessage, Store, open_store
+from ion.store import CursorMovedError, ImapAccountState, ImapCursor, NewMessage, SkippedMessage, Store
 from tests.imap_proxy import Fault, Proxy
-from tests.imap_servers import HOST, PASSWORD, Server, dovecot, pymap
+from tests.imap_servers import HOST, PASSWORD, Server
 from tests.programs import program
-from tests.stores import postgresql_server, postgresql_template, sqlite_template, store_url, table_of
+from tests.stores import sqlite_store as store
 from tests.stores import store as any_store
+from tests.stores import table_of
 
-__all__ = ["any_store", "dovecot", "postgresql_server", "postgresql_template", "pymap", "sqlite_template", "store_url"]
+__all__ = ["any_store", "store"]
 
 LIMIT = 50_000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'data' / 'ion.db'}")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -20,18 +20,7 @@ from ion.reading.unwrap import Body
 from ion.seal import KeyRing
 from ion.store import NewMessage, Store, open_store
 from ion.worker import Worker
-from tests.stores import (
-    an_address,
-    claimed,
-    postgresql_server,
-    postgresql_template,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import an_address, claimed, table_of
 
 LINK = "https://mail-settings.google.com/mail/vf-%5BANGjdJ_x-1%5D-Ab_c"
 CANCEL = "https://mail-settings.google.com/mail/uf-%5BANGjdJ_x-1%5D-Ab_c"

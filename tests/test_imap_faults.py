@@ -6,7 +6,6 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -17,21 +16,15 @@ from ion.errors import IonError
 from ion.inbox import ImapFetcher, ImapFetchers, imap, imap_session
 from ion.store import Store, open_store
 from tests.imap_proxy import Fault, Kind, Proxy
-from tests.imap_servers import Server, dovecot, pymap
+from tests.imap_servers import Server
+from tests.stores import sqlite_store as store
 from tests.stores import table_of
 from tests.test_imap import LIMIT, account, kept, mail
 
-__all__ = ["dovecot", "pymap"]
+__all__ = ["store"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOST_LINES = 40  # more than the client says in the conversation that is broken
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'data' / 'ion.db'}")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

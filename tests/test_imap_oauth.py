@@ -14,18 +14,12 @@ from ion.config_imap import ImapAccount, OAuthClient
 from ion.errors import SettingError, UnreachableError
 from ion.inbox import Fetched, ImapFetcher, oauth
 from ion.inbox.oauth import AccessTokens, SignInRefusedError
-from ion.store import Store, open_store
-from tests.imap_servers import HOST, Server, TokenEndpoint, dovecot
+from ion.store import Store
+from tests.imap_servers import HOST, Server, TokenEndpoint
+from tests.stores import sqlite_store as store
 from tests.test_imap import LIMIT, mail, state_of
 
-__all__ = ["dovecot"]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'data' / 'ion.db'}")
-    yield opened
-    opened.close()
+__all__ = ["store"]
 
 
 @pytest.fixture

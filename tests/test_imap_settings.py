@@ -14,12 +14,10 @@ from ion.errors import SettingError
 from ion.inbox.imap import TOO_LARGE
 from ion.store import open_store
 from tests.forged import ORDERS, PLATFORM, original
-from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
+from tests.imap_servers import HOST, PASSWORD, Server, free_port
 from tests.programs import Ion
 from tests.signers import name_server
 from tests.test_imap import mail, until
-
-__all__ = ["dovecot"]
 
 SECRET = "s3cret-word"
 GOOD = f"""

@@ -19,24 +19,15 @@ import structlog
 from ion.errors import SettingError, StoreError, UnknownMerchantError
 from ion.inbox import Envelope, Listener, UnknownRecipientError, receive
 from ion.inbox.limits import Limits
-from ion.store import Store, open_store
+from ion.store import Store
 from tests.smtp_client import Raw, kept
 from tests.stores import an_address, table_of
+from tests.stores import sqlite_store as store
+
+__all__ = ["store"]
 
 LIMIT = 200_000
 COMMANDS = 300
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "ion.db"
-
-
-@pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{database}")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -34,24 +34,8 @@ from ion.store.engine import make_engine
 from ion.store.mentions import Mention
 from ion.store.tables import Base
 from tests.orders import small_order
-from tests.stores import (
-    Judged,
-    Problem,
-    an_address,
-    claimed,
-    empty_url,
-    judged,
-    postgresql_server,
-    postgresql_template,
-    received,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
+from tests.stores import Judged, Problem, an_address, claimed, judged, received, table_of
 from tests.test_imap_confirmations import ENGLISH, gmail, judge
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ANA, BEN = "Ana.Marker@customer.example", "ben@customer.example"

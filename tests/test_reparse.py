@@ -1,7 +1,6 @@
 """Reparse: what is kept is read again; the same comes out, a new key or reader adds what it proves."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,19 +21,7 @@ from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.programs import Ion
 from tests.readers import read_oddly
 from tests.signers import name_server
-from tests.stores import (
-    empty_url,
-    judged,
-    postgresql_server,
-    postgresql_template,
-    received,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import judged, received, table_of
 
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "sample_emails").rglob("*.eml"))
 EVERYTHING = "SELECT * FROM {} ORDER BY 1, 2"
@@ -59,24 +46,17 @@ def again(store: Store, *keys: Key, apply: bool = True, **chosen: Any) -> list[M
     return [one for one in found if isinstance(one, MessageChange)]
 
 
-@pytest.fixture
-def small_store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
-    yield opened
-    opened.close()
-
-
-def test_all_sample_mails_read_again_change_nothing(small_store: Store) -> None:
+def test_all_sample_mails_read_again_change_nothing(sqlite_store: Store) -> None:
     for path in SAMPLES:
-        received(small_store, path.read_bytes())
-    read_all(small_store, SAMPLE_KEY)
-    before = contents(small_store)
+        received(sqlite_store, path.read_bytes())
+    read_all(sqlite_store, SAMPLE_KEY)
+    before = contents(sqlite_store)
     assert len(before["orders"]) > 5
-    found = again(small_store, SAMPLE_KEY)
-    assert len(found) == len(before["message"]) - small_store.counts()["quarantined"]
+    found = again(sqlite_store, SAMPLE_KEY)
+    assert len(found) == len(before["message"]) - sqlite_store.counts()["quarantined"]
     assert [one for one in found if one.changed] == []
-    assert contents(small_store) == before
-    assert small_store.check()["problems"] == []
+    assert contents(sqlite_store) == before
+    assert sqlite_store.check()["problems"] == []
 
 
 def test_mail_that_came_before_its_key_is_an_order_once_the_key_is_there(store: Store) -> None:
@@ -182,30 +162,30 @@ def test_a_message_that_moved_meanwhile_is_left_alone(store: Store) -> None:
 
 
 def test_one_that_cannot_be_read_or_has_no_keys_does_not_stop_the_others(
-    small_store: Store, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_store.create_merchant("shop", domain="x.example")
-    bad, keyless = received(small_store, b"Subject: x\r\n\r\n"), received(small_store, b"Subject: y\r\n\r\n", "shop")
-    good = received(small_store, rendered(small_order()).raw)
-    read_all(small_store, OTHER_KEY)
-    unread = received(small_store, b"Subject: z\r\n\r\n")
+    sqlite_store.create_merchant("shop", domain="x.example")
+    bad, keyless = received(sqlite_store, b"Subject: x\r\n\r\n"), received(sqlite_store, b"Subject: y\r\n\r\n", "shop")
+    good = received(sqlite_store, rendered(small_order()).raw)
+    read_all(sqlite_store, OTHER_KEY)
+    unread = received(sqlite_store, b"Subject: z\r\n\r\n")
 
     def keys_for(merchant: str) -> tuple[Key, ...]:
         if merchant == "shop":
             raise SettingError("the key file cannot be read")
         return (KEY,)
 
-    with small_store.writing() as connection:
+    with sqlite_store.writing() as connection:
         connection.exec_driver_sql(f"UPDATE message SET size_bytes = 3 WHERE id = {bad}")
         connection.exec_driver_sql(f"UPDATE message_raw SET raw = CAST('die' AS BLOB) WHERE message_id = {bad}")
     monkeypatch.setattr("ion.reparse.Reader", _reader)
     chosen = Chosen(ids=(bad, keyless, good, unread, 999))
-    authenticator = Authenticator(small_store)
-    found = list(reparse(small_store, keys_for, authenticator, chosen, apply=True, timeout_seconds=10))
+    authenticator = Authenticator(sqlite_store)
+    found = list(reparse(sqlite_store, keys_for, authenticator, chosen, apply=True, timeout_seconds=10))
     assert {one.message_id: type(one).__name__ for one in found} == {
         unread: "NotReread", 999: "NotReread", bad: "NotReread", keyless: "NotReread", good: "MessageChange",
     }  # fmt: skip
-    assert len(list(small_store.orders_for_export())) == 1
+    assert len(list(sqlite_store.orders_for_export())) == 1
 
 
 def _reader(seconds: float) -> Any:
@@ -214,16 +194,16 @@ def _reader(seconds: float) -> Any:
     return Reader(seconds, read_oddly)
 
 
-def test_messages_are_chosen_by_every_condition_given(small_store: Store) -> None:
-    small_store.create_merchant("shop", domain="x.example")
-    first = received(small_store, b"Subject: 1\r\n\r\n")
-    second = received(small_store, rendered(small_order()).raw)
-    third = received(small_store, rendered(small_order()).raw, "shop")
-    read_all(small_store, KEY)
+def test_messages_are_chosen_by_every_condition_given(sqlite_store: Store) -> None:
+    sqlite_store.create_merchant("shop", domain="x.example")
+    first = received(sqlite_store, b"Subject: 1\r\n\r\n")
+    second = received(sqlite_store, rendered(small_order()).raw)
+    third = received(sqlite_store, rendered(small_order()).raw, "shop")
+    read_all(sqlite_store, KEY)
     now = datetime.now(UTC)
 
     def ids(**chosen: Any) -> list[int]:
-        return [one.message_id for one in again(small_store, KEY, apply=False, **chosen)]
+        return [one.message_id for one in again(sqlite_store, KEY, apply=False, **chosen)]
 
     assert ids() == [first, second, third]
     assert ids(merchant="shop") == [third]

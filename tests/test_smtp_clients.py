@@ -21,20 +21,11 @@ from ion.store import Store, open_store
 from tests.programs import Ion, program
 from tests.smtp_client import kept
 from tests.stores import an_address
+from tests.stores import sqlite_store as store
+
+__all__ = ["store"]
 
 MEGABYTE = 1_048_576
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "ion.db"
-
-
-@pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{database}")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,16 @@ from ion.inbox import Listener, smtp
 from ion.inbox import replies as fixed_replies
 from ion.inbox.commands import CommandError, read_recipient, read_sender, split_command
 from ion.inbox.limits import Limits
-from ion.store import NewMessage, Store, open_store
-from tests.smtp_client import Raw, kept
+from ion.store import NewMessage, Store
+from tests.smtp_client import Raw, kept, listening
 from tests.stores import an_address, table_of
+from tests.stores import sqlite_store as store
 from tests.test_smtp_data import VARIANTS
+
+__all__ = ["store"]
 
 Start = Callable[..., AbstractContextManager[Listener]]
 NO_SUCH_MERCHANT = "nobody"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "ion.db"
-
-
-@pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{database}")
-    yield opened
-    opened.close()
-
-
-@contextmanager
-def _listening(store: Store, **options: Any) -> Iterator[Listener]:
-    listener = Listener(store, port=0, hostname="mx.example", **options)
-    listener.start()
-    try:
-        yield listener
-    finally:
-        listener.stop(grace_seconds=0.2)
 
 
 def _replies_to_the_end(client: Raw) -> list[str]:
@@ -143,13 +124,13 @@ def test_every_reply_is_a_code_with_an_enhanced_code_of_the_same_class() -> None
     "octets", [b"NOOP\n", b"NOOP\r\r\n", b"MAIL FROM:<a@b>\n", b"\n", b"NO\0OP\r\n", b"\xff\xfe\r\n"]
 )
 def test_a_command_with_a_bare_line_end_or_nul_is_refused(octets: bytes, store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.send(octets)
         assert client.answer().startswith("500 5.5.2")
 
 
 def test_nothing_behind_a_bare_lf_command_is_heard(store: Store, database: Path) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         mail = f"EHLO x\nMAIL FROM:<a@b>\r\nRCPT TO:<{an_address(store)}>\r\nDATA\r\nforged\r\n.\r\n"
         client.send(mail.encode())
         assert [reply[:9] for reply in _replies_to_the_end(client)] in (["500 5.5.2"], [])
@@ -158,21 +139,21 @@ def test_nothing_behind_a_bare_lf_command_is_heard(store: Store, database: Path)
 
 @pytest.mark.parametrize("octets", [b"x" * 5000, b"NOOP " + b"x" * 2000 + b"\r\n"])
 def test_a_line_too_long_ends_the_session(octets: bytes, store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.send(octets)
         assert all(reply.startswith("500 5.5.2") for reply in _replies_to_the_end(client))
 
 
 @pytest.mark.parametrize("line", ["GET / HTTP/1.1", "POST / HTTP/1.1", "BDAT 30 LAST"])
 def test_another_protocol_ends_the_session(line: str, store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         assert client.say(line).startswith("502 5.5.1")
         assert client.answer().startswith("421 4.7.0")
         assert client.answer() == ""
 
 
 def test_commands_out_of_turn_are_refused_and_change_nothing(store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         assert client.say("MAIL FROM:<a@b.example>").startswith("503")
         assert client.say("EHLO x").startswith("250")
         assert client.say(f"RCPT TO:<{an_address(store)}>").startswith("503")
@@ -213,12 +194,12 @@ def test_over_the_wire_no_other_end_of_data_lets_a_second_mail_in(
 
 @pytest.fixture
 def wire(store: Store) -> Iterator[Listener]:
-    with _listening(store) as listener:
+    with listening(store) as listener:
         yield listener
 
 
 def test_pipelined_commands_are_answered_in_turn(store: Store, database: Path) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         to = f"RCPT TO:<{an_address(store)}>\r\n"
         first = f"EHLO x\r\nMAIL FROM:<a@b.example>\r\n{to}RCPT TO:<nobody@x.example>\r\nDATA\r\none\r\n.\r\n"
         second = f"MAIL FROM:<a@b.example>\r\n{to}DATA\r\ntwo\r\n.\r\nQUIT\r\n"
@@ -229,7 +210,7 @@ def test_pipelined_commands_are_answered_in_turn(store: Store, database: Path) -
 
 
 def test_what_came_before_the_client_closed_its_side_is_still_kept_and_answered(store: Store, database: Path) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.begin(an_address(store))
         client.send(b"raw\r\n.\r\n")
         client.socket.shutdown(socket.SHUT_WR)
@@ -241,7 +222,7 @@ def test_what_came_before_the_client_closed_its_side_is_still_kept_and_answered(
 
 
 def test_connections_beyond_the_caps_are_put_off(store: Store) -> None:
-    with _listening(store, limits=Limits(max_connections=4, max_connections_per_address=2)) as listener:
+    with listening(store, limits=Limits(max_connections=4, max_connections_per_address=2)) as listener:
         first, second = Raw(listener), Raw(listener)
         with Raw(listener) as third:
             assert third.banner.startswith("421 4.7.0 too many connections from your address")
@@ -267,7 +248,7 @@ def _until(true: Callable[[], bool]) -> None:
 
 
 def test_whoever_tries_addresses_is_sent_away(store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.say("EHLO x")
         client.say("MAIL FROM:<a@b.example>")
         answers = [client.say(f"RCPT TO:<{number}@x.example>")[:9] for number in range(21)]
@@ -277,7 +258,7 @@ def test_whoever_tries_addresses_is_sent_away(store: Store) -> None:
 def test_a_retired_address_is_refused_within_two_seconds_and_takes_no_mail_at_once(
     store: Store, database: Path
 ) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         address = an_address(store)
         client.begin(address)
         client.send(b"one\r\n.\r\n")
@@ -296,7 +277,7 @@ def test_a_retired_address_is_refused_within_two_seconds_and_takes_no_mail_at_on
 
 
 def test_a_new_address_takes_mail_at_once(store: Store, database: Path) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.say("EHLO x")
         client.say("MAIL FROM:<a@b.example>")
         assert client.say("RCPT TO:<new@x.example>").startswith("550")
@@ -317,7 +298,7 @@ def test_one_recipient_of_more_than_are_known_at_once_is_found(store: Store, mon
 
 def test_mail_beyond_the_byte_budget_is_put_off_while_others_go_on(store: Store, database: Path) -> None:
     limits = Limits(max_message_bytes=100_000, memory_bytes=100_000)
-    with _listening(store, limits=limits) as listener, Raw(listener) as first, Raw(listener) as second:
+    with listening(store, limits=limits) as listener, Raw(listener) as first, Raw(listener) as second:
         first.begin(an_address(store))
         first.send(b"x" * 90_000)
         _until(lambda: listener.budget.held_bytes == 90_000)
@@ -334,7 +315,7 @@ def test_mail_beyond_the_byte_budget_is_put_off_while_others_go_on(store: Store,
 
 
 def test_a_client_that_takes_no_answers_is_not_answered_for_ever(store: Store) -> None:
-    with _listening(store, limits=Limits(max_commands=10**9)) as listener, Raw(listener) as client:
+    with listening(store, limits=Limits(max_commands=10**9)) as listener, Raw(listener) as client:
         client.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             for _ in range(2000):
@@ -357,7 +338,7 @@ def test_a_client_that_takes_no_answers_is_not_answered_for_ever(store: Store) -
     ],
 )
 def test_a_slow_client_is_cut_off(limits: Limits, begun: bool, dripped: bytes, store: Store, database: Path) -> None:
-    with _listening(store, limits=limits) as listener, Raw(listener) as client:
+    with listening(store, limits=limits) as listener, Raw(listener) as client:
         if begun:
             client.begin(an_address(store))
         heard: list[str] = []
@@ -381,7 +362,7 @@ def test_a_slow_client_is_cut_off(limits: Limits, begun: bool, dripped: bytes, s
 
 
 def test_a_mail_that_goes_round_is_refused_for_good(store: Store, database: Path) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.begin(an_address(store))
         client.send(b"Received: by a\r\n" * 101 + b"\r\n.\r\n")
         assert client.answer().startswith("554 5.4.6")
@@ -415,7 +396,7 @@ def _send_until_taken(listener: Listener, address: str, raw: bytes) -> set[int]:
 def test_a_full_disk_is_452_then_421_and_mail_is_taken_again_when_there_is_room(store: Store, database: Path) -> None:
     address = an_address(store)
     big = b"x" * 70 + b"\r\n"
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         with store.writing() as connection:  # the same connection of the pool that the listener will take
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 3}")
@@ -433,7 +414,7 @@ def test_a_full_disk_is_452_then_421_and_mail_is_taken_again_when_there_is_room(
 
 
 def test_below_its_floor_of_free_room_no_mail_is_taken(store: Store) -> None:
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.say("EHLO x")
         client.say("MAIL FROM:<a@b.example>")
         listener.limits = Limits(min_free_bytes=2**60)
@@ -450,7 +431,7 @@ def test_a_locked_database_is_4xx_and_mail_is_taken_within_five_seconds_of_its_r
     store: Store, database: Path
 ) -> None:
     address = an_address(store)
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         other = sqlite3.connect(database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         client.begin(address)
@@ -468,7 +449,7 @@ def test_a_locked_database_is_4xx_and_mail_is_taken_within_five_seconds_of_its_r
 
 def test_a_read_only_database_is_4xx(store: Store, database: Path) -> None:
     address = an_address(store)
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         with store.writing() as connection:
             connection.exec_driver_sql("PRAGMA query_only = ON")
         client.begin(address)
@@ -525,7 +506,7 @@ def test_mails_that_wait_together_are_committed_together(
         return add(groups)
 
     monkeypatch.setattr(store, "add_message_groups", slowly)
-    with _listening(store) as listener:
+    with listening(store) as listener:
         clients = [Raw(listener) for _ in range(8)]
         for number, client in enumerate(clients):
             client.begin(an_address(store))
@@ -552,7 +533,7 @@ def test_a_duplicate_hears_its_250_only_after_the_commit_of_the_first(
         return add(groups)
 
     monkeypatch.setattr(store, "add_message_groups", slowly)
-    with _listening(store) as listener, Raw(listener) as first, Raw(listener) as second:
+    with listening(store) as listener, Raw(listener) as first, Raw(listener) as second:
         for client in (first, second):
             client.begin(an_address(store))
             client.send(b"same\r\n.\r\n")

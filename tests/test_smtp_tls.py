@@ -6,7 +6,6 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,16 @@ from ion.inbox import Listener
 from ion.inbox.limits import Limits
 from ion.inbox.proxy import SIGNATURE, ProxyError, read_proxy_header
 from ion.inbox.tls import Certificate
-from ion.store import Store, open_store
+from ion.store import Store
 from tests.programs import program
-from tests.smtp_client import Raw, kept
+from tests.smtp_client import Raw, kept, listening
 from tests.stores import an_address
+from tests.stores import sqlite_store as store
+
+__all__ = ["store"]
 
 OPTIONS = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=mx.example"
 OPTIONS += " -addext subjectAltName=DNS:mx.example"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "ion.db"
-
-
-@pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{database}")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +60,6 @@ def _put(source: tuple[Path, Path], target: tuple[Path, Path]) -> None:
         new.write_bytes(old.read_bytes())
 
 
-@contextmanager
-def _listening(store: Store, **options: Any) -> Iterator[Listener]:
-    listener = Listener(store, port=0, hostname="mx.example", **options)
-    listener.start()
-    try:
-        yield listener
-    finally:
-        listener.stop(grace_seconds=0.2)
-
-
 def _trusting(chain: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(chain))
 
@@ -99,7 +79,7 @@ def test_a_mail_comes_by_starttls_and_the_certificate_is_the_one_set(
     store: Store, database: Path, pair: tuple[Path, Path]
 ) -> None:
     with (
-        _listening(store, certificate=Certificate(*pair)) as listener,
+        listening(store, certificate=Certificate(*pair)) as listener,
         _Client(listener.host, listener.port, timeout=20) as client,
     ):
         client.ehlo()
@@ -114,7 +94,7 @@ def test_a_mail_comes_by_starttls_and_the_certificate_is_the_one_set(
 
 
 def test_a_mail_comes_by_tls_from_the_first_octet(store: Store, database: Path, pair: tuple[Path, Path]) -> None:
-    with _listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
+    with listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
         assert listener.tls_port
         plain = socket.create_connection((listener.host, listener.tls_port), timeout=20)
         with _trusting(pair[0]).wrap_socket(plain, server_hostname="mx.example") as secured:
@@ -136,7 +116,7 @@ def test_a_mail_comes_by_tls_from_the_first_octet(store: Store, database: Path, 
 def test_what_was_said_before_the_handshake_counts_for_nothing(
     store: Store, database: Path, pair: tuple[Path, Path]
 ) -> None:
-    with _listening(store, certificate=Certificate(*pair)) as listener, Raw(listener) as client:
+    with listening(store, certificate=Certificate(*pair)) as listener, Raw(listener) as client:
         client.say("EHLO x")
         client.say("MAIL FROM:<a@b.example>")
         client.send(b"STARTTLS\r\nRCPT TO:<injected@x.example>\r\nNOOP\r\n")
@@ -149,7 +129,7 @@ def test_what_was_said_before_the_handshake_counts_for_nothing(
 
 
 def test_a_client_that_speaks_no_tls_ends_only_its_own_connection(store: Store, pair: tuple[Path, Path]) -> None:
-    with _listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
+    with listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
         with Raw(listener) as client:
             assert client.say("STARTTLS").startswith("220")
             client.send(b"NOOP\r\n" * 100)
@@ -176,7 +156,7 @@ def test_a_certificate_that_changes_is_used_from_the_next_connection_on(
     def octets(chain: Path) -> bytes:
         return ssl.PEM_cert_to_DER_cert(chain.read_text())
 
-    with _listening(store, certificate=Certificate(*pair)) as listener:
+    with listening(store, certificate=Certificate(*pair)) as listener:
         assert served(listener) == octets(pairs[0][0])
         pair[0].write_bytes(pairs[1][0].read_bytes())  # its key is not there yet
         with structlog.testing.capture_logs() as logs:
@@ -207,7 +187,7 @@ def test_a_certificate_that_cannot_be_used_is_a_setting_error(pairs: list[tuple[
 def secure(store: Store, pair: tuple[Path, Path]) -> Iterator[Listener]:
     certificate = Certificate(*pair)
     options = {"user": "ion", "password": "pass wörd", "sign_in_required": True}
-    with _listening(store, certificate=certificate, **options) as listener:
+    with listening(store, certificate=certificate, **options) as listener:
         yield listener
 
 
@@ -285,7 +265,7 @@ def test_hostile_auth_lines_are_refused_for_good(secure: Listener, pair: tuple[P
 
 def test_lmtp_answers_for_each_recipient(store: Store, database: Path) -> None:
     store.create_merchant("shop", domain="x.example")
-    with _listening(store, lmtp_port=0) as listener, Raw(listener, port=listener.lmtp_port) as client:
+    with listening(store, lmtp_port=0) as listener, Raw(listener, port=listener.lmtp_port) as client:
         assert "LMTP" in client.banner
         assert client.say("EHLO x").startswith("500")
         assert client.say("HELO x").startswith("500")
@@ -310,7 +290,7 @@ def test_lmtp_answers_for_each_recipient(store: Store, database: Path) -> None:
 
 
 def test_smtplib_delivers_by_lmtp(store: Store, database: Path) -> None:
-    with _listening(store, lmtp_port=0) as listener:
+    with listening(store, lmtp_port=0) as listener:
         assert listener.lmtp_port
         with smtplib.LMTP(listener.host, listener.lmtp_port) as client:
             client.sendmail("a@b.example", [an_address(store)], b"raw\r\n")
@@ -368,7 +348,7 @@ def test_what_is_no_proxy_header_is_refused(octets: bytes) -> None:
 
 def test_only_listed_addresses_may_tell_whose_connection_it_is(store: Store, database: Path) -> None:
     limits = Limits(max_connections_per_address=1)
-    with _listening(store, proxies=["127.0.0.2/32"], limits=limits) as listener:
+    with listening(store, proxies=["127.0.0.2/32"], limits=limits) as listener:
         header = b"PROXY TCP4 192.0.2.7 192.0.2.1 1234 25\r\n"
         with Raw(listener, source="127.0.0.2", first=header) as client:
             assert client.banner.startswith("220")
@@ -387,7 +367,7 @@ def test_only_listed_addresses_may_tell_whose_connection_it_is(store: Store, dat
 
 
 def test_a_proxy_header_may_stand_before_tls_in_the_same_octets(store: Store, pair: tuple[Path, Path]) -> None:
-    with _listening(store, certificate=Certificate(*pair), tls_port=0, proxies=["127.0.0.1"]) as listener:
+    with listening(store, certificate=Certificate(*pair), tls_port=0, proxies=["127.0.0.1"]) as listener:
         assert listener.tls_port
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         secured = _trusting(pair[0]).wrap_bio(incoming, outgoing, server_hostname="mx.example")

@@ -26,19 +26,7 @@ from ion.store.engine import make_engine
 from ion.store.migrations import HEAD
 from ion.store.schema import MIGRATIONS
 from ion.store.tables import Base
-from tests.stores import (
-    an_address,
-    empty_url,
-    postgresql_server,
-    postgresql_template,
-    received,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import an_address, received, table_of
 
 SPAWN = multiprocessing.get_context("spawn")
 

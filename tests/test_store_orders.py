@@ -23,24 +23,7 @@ from ion.store import (
     open_store,
 )
 from tests.orders import full_order, small_order
-from tests.stores import (
-    ISSUED,
-    Judged,
-    Problem,
-    an_address,
-    claimed,
-    empty_url,
-    judged,
-    postgresql_server,
-    postgresql_template,
-    received,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import ISSUED, Judged, Problem, an_address, claimed, judged, received, table_of
 
 
 def an_order(number: str = "GE1", **changes: Any) -> Order:

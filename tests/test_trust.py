@@ -50,20 +50,7 @@ from tests.forged import (
 from tests.genuine import WAYS, genuine_mails
 from tests.orders import small_order
 from tests.signers import NameServer, name_server, signer
-from tests.stores import (
-    Problem,
-    claimed,
-    empty_url,
-    judged,
-    postgresql_server,
-    postgresql_template,
-    sqlite_template,
-    store,
-    store_url,
-    table_of,
-)
-
-__all__ = ["empty_url", "postgresql_server", "postgresql_template", "sqlite_template", "store", "store_url"]
+from tests.stores import Problem, claimed, judged, table_of
 
 OURS = "mx.ours.example"
 BELIEVING = (

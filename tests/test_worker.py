@@ -22,25 +22,16 @@ from ion.inbox import Listener
 from ion.reader import CHILD_MESSAGES, Reader, ReadFailedError
 from ion.reading import read_message
 from ion.seal import Key
-from ion.store import ClaimLostError, ReadMessage, Store, open_store
+from ion.store import ClaimLostError, ReadMessage, Store
 from ion.worker import Worker
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.readers import Evil, read_oddly
 from tests.stores import an_address, judged, received, table_of
+from tests.stores import sqlite_store as store
+
+__all__ = ["store"]
 
 NEVER = threading.Event()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "ion.db"
-
-
-@pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{database}")
-    yield opened
-    opened.close()
 
 
 def keys_for(merchant: str) -> Sequence[Key]:

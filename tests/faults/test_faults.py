@@ -11,11 +11,9 @@ from ion.store import open_store
 from ion.store.types import utc_now
 from tests.faults import broken_mails, clocks, fetches, kills, load, stops, storage, syncs, workers
 from tests.faults.public_mails import NotFetchedError
-from tests.imap_servers import Server, dovecot
+from tests.imap_servers import Server
 from tests.programs import missing
-from tests.stores import created, postgresql_server, received
-
-__all__ = ["dovecot", "postgresql_server"]
+from tests.stores import created, received
 
 NOTHING_LOST: dict[str, Any] = dict.fromkeys(load.MUST_BE_ZERO, 0) | {"check_problems": []}
 

@@ -1,0 +1,38 @@
+"""What all tests share: servers and databases of the session, which a module that imported them would start anew."""
+
+import gc
+
+import pytest
+
+from tests.imap_servers import dovecot, pymap
+from tests.stores import (
+    database,
+    empty_url,
+    postgresql_server,
+    postgresql_template,
+    sqlite_store,
+    sqlite_template,
+    store,
+    store_url,
+)
+
+__all__ = [
+    "database",
+    "dovecot",
+    "empty_url",
+    "postgresql_server",
+    "postgresql_template",
+    "pymap",
+    "sqlite_store",
+    "sqlite_template",
+    "store",
+    "store_url",
+]
+
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of tests stay until the end: the collector is spared them while they are made, and later."""
+    gc.enable()
+    gc.freeze()
