@@ -1,6 +1,7 @@
 """Reparse: what is kept is read again; the same comes out, a new key or reader adds what it proves."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from ion.errors import SettingError, StoreError
 from ion.reading import read_message
 from ion.reparse import Chosen, NotReread, reparse
 from ion.seal import Key, KeyRing
-from ion.store import MessageChange, NotificationChange, Store, open_store
+from ion.store import MessageChange, NotificationChange, Store
 from ion.trust import Authenticator
 from ion.worker import Worker
 from tests.forged import ORDERS, PLATFORM, original

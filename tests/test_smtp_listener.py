@@ -290,7 +290,7 @@ def test_one_recipient_of_more_than_are_known_at_once_is_found(store: Store, mon
     addresses = [f"Shop{number}@x.example" for number in range(5)]
     for address in addresses:
         store.add_address("default", address)
-    with _listening(store) as listener, Raw(listener) as client:
+    with listening(store) as listener, Raw(listener) as client:
         client.say("EHLO x")
         client.say("MAIL FROM:<a@b.example>")
         assert {client.say(f"RCPT TO:<{address}>")[:3] for address in addresses} == {"250"}
