@@ -8,6 +8,7 @@ import itertools
 import quopri
 import random
 import re
+import shutil
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -27,7 +28,10 @@ from ion.demo.forwarding.page import body_of
 from ion.demo.forwarding.page import parsed as parsed_page
 from ion.demo.forwarding.text import TextStyle, Wrapping, flowed, quoted, text_of, unflowed, wrapped
 from ion.demo.forwarding.words import words_of
+from ion.demo.show_forward import show_forward
+from ion.errors import SettingError
 from ion.payloads import read_payload
+from ion.store import NewMail, open_store
 from tests.orders import rendered
 
 ION = Path(__file__).resolve().parents[1] / "ion"
@@ -830,3 +834,23 @@ def test_the_demo_lists_the_clients_and_refuses_others() -> None:
     refused = CliRunner().invoke(app, ["demo", "--forward", "pigeon"])
     assert getattr(refused.exception, "exit_status", None) == 2
     assert "pigeon" in str(refused.exception) and "Gmail on the web" in str(refused.exception)
+
+
+def test_a_forward_shown_makes_no_secret_in_the_place_of_one_that_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert show_forward(["gmail"], "en", tmp_path)
+    store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
+    store.queue_notification(
+        "default", "zonos", "1", "sha", lambda *_: NewMail("<1@x.example>", b"sent", "a@x.example", ("b@x.example",))
+    )
+    store.close()
+
+    def losing_the_keys(raw: bytes, **_: object) -> bytes:
+        shutil.rmtree(tmp_path / "keys")
+        return raw
+
+    monkeypatch.setattr("ion.demo.show_forward.through", losing_the_keys)
+    with pytest.raises(SettingError, match="secret"):
+        show_forward(["gmail"], "en", tmp_path)
+    assert not (tmp_path / "keys" / "secret").exists()

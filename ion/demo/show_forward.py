@@ -18,11 +18,11 @@ from ion.contract import language, order_entries
 from ion.contract.fields import SECTIONS
 from ion.demo.forwarding import CLIENTS, GATEWAYS, LANGUAGES, Options, opened, through
 from ion.errors import IonError
+from ion.keys import key_ring
 from ion.notify.sending import render_order
 from ion.order import Order
 from ion.payloads import read_payload
 from ion.reading import Judged, read_message
-from ion.seal import KeyRing
 
 MERCHANT = "default"
 SAMPLE = "global-e-hub-order.json"
@@ -76,7 +76,7 @@ def show_forward(names: Sequence[str], tag: str, directory: Path | None) -> bool
         (folder / "after.eml").write_bytes(after)
     except OSError as error:
         raise IonError(f"{folder} cannot be written: {error.strerror}; name another folder") from error
-    results = read_message(after, KeyRing(settings.keys_dir).keys_for(MERCHANT))
+    results = read_message(after, key_ring(settings).keys_for(MERCHANT))
     return _show(folder, names, order, (before, after), results)
 
 
