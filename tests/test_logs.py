@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from ion.notify.sending import render_order
 from ion.order import Address, Customer, LineItem
 from ion.reading import read_message
 from ion.store import open_store
+from tests.imap_servers import HOST, PASSWORD, Server, dovecot, free_port
 from tests.orders import small_order
 from tests.programs import Ion
+from tests.test_imap_confirmations import ENGLISH, LINK, SECRET, gmail
+
+__all__ = ["dovecot"]
 
 MARKER = re.compile("mkr[a-z0-9]{2,}q", re.IGNORECASE)
 
@@ -181,6 +186,51 @@ def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path)
         assert f'"event": "{event}"' in logged
     assert re.search("^LIBRARY .* DEBUG", logged, re.MULTILINE)
     assert "applied" in logged and "review" in logged
+
+
+def test_no_marker_of_a_mail_or_an_account_is_in_any_log_of_a_fetch_nor_of_a_confirmation(
+    ion: Ion, tmp_path: Path, dovecot: Server
+) -> None:
+    store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}", mail_domain="mail.example")
+    address = store.merchant("default").addresses[0]
+    store.close()
+    user, folder = f"mkruserq-{uuid.uuid4().hex}", "mkrfolderq"
+    dovecot.create(user, folder)
+    link = "https://mail-settings.google.com/mail/vf-mkrlinkq-987"
+    asked = ENGLISH.replace("shop@gmail.com", "mkraskedq@gmail.com").replace(SECRET, address).replace(LINK, link)
+    confirmation = gmail("(#123456789) mkrsubjectq - mkraskedq@gmail.com", asked)
+    mails = [*_hostile_mails(_order_mail(ion)), b"Subject: mkrlargeq\r\n\r\n" + b"mkrbodyq\r\n" * 30_000, confirmation]
+    dovecot.deliver(user, mails, folder)
+    common = f'host = "{HOST}"\nsecurity = "none"\nuser = "{user}"'
+    up, down = f"port = {dovecot.port}", f"port = {free_port()}"
+    tables = (
+        f'name = "good"\n{up}\nfolders = ["{folder}"]\nafter = "flag"\npassword = "{PASSWORD}"',
+        f'name = "no-folder"\n{up}\nfolders = ["mkrmissingq"]\npassword = "{PASSWORD}"',
+        f'name = "no-target"\n{up}\nfolders = ["{folder}"]\nafter = "move:mkrtargetq"\npassword = "{PASSWORD}"',
+        f'name = "refused"\n{up}\npassword = "mkrpasswordq"',
+        f'name = "down"\n{down}\npassword = "mkrpasswordq"',
+    )
+    config = tmp_path / "ion.toml"
+    config.write_text("".join(f"[[imap]]\n{common}\n{table}\n" for table in tables), "utf-8")
+    ion.environment |= {"ION_CONFIG": str(config), "ION_SMTP_MAX_MESSAGE_BYTES": "200000"}
+    logged = ""
+    for arguments in (("fetch",), ("fetch", "--skipped"), ("check",)):
+        done = subprocess.run(
+            ion.command("--log-level", "debug", *arguments), capture_output=True, env=ion.environment, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert b'"good"' in done.stdout, done.stderr.decode()
+        assert MARKER.findall(done.stdout.decode()) == []
+        logged += done.stderr.decode()
+    (shown,) = ion.lines("--log-level", "debug", "confirmations")
+    assert (shown["asked_by"], shown["link"], shown["code"]) == ("mkraskedq@gmail.com", link, "123456789")
+    logged += ion.messages
+    assert MARKER.findall(logged) == []
+    assert address not in logged and "123456789" not in logged and PASSWORD not in logged
+    for event in ("message kept", "imap message skipped", "imap round failed", "message read"):
+        assert f'"event": "{event}"' in logged
+    for account in ("no-folder", "no-target", "refused", "down"):
+        assert f'"account": "{account}"' in logged
 
 
 def _port(log: Path) -> int:
