@@ -27,7 +27,7 @@ from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
-from tests.faults.serving import Installation, free_port
+from tests.faults.serving import Installation, Serving, free_port
 from tests.programs import program
 
 MEGABYTE = 2**20
@@ -295,7 +295,7 @@ def serving(folder: Path, *, whole: bool = True, **settings: str) -> Iterator[Se
     served = installation.serve(launcher=("-m", "ion") if whole else ("-c", LISTENER))
     try:
         server = Server(served.process.pid, ports | {"smtp": installation.port}, recipient)
-        _wait_until_listening(server)
+        _wait_until_listening(served, server)
         for number in range(10):
             with smtplib.SMTP("127.0.0.1", installation.port, "x.example", timeout=20) as client:
                 if number % 2:
@@ -318,7 +318,7 @@ def _certificate(folder: Path) -> Path:
     return both
 
 
-def _wait_until_listening(server: Server) -> None:
+def _wait_until_listening(served: Serving, server: Server) -> None:
     until = time.monotonic() + 60
     while True:
         try:
@@ -326,7 +326,7 @@ def _wait_until_listening(server: Server) -> None:
                 client.recv(100)
             return
         except OSError:
-            assert time.monotonic() < until, "the program does not listen"
+            assert time.monotonic() < until and served.process.poll() is None, served.log()[-2000:].decode()
             time.sleep(0.1)
 
 

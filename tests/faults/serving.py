@@ -1,6 +1,7 @@
 """`ion serve` as the real command, on a port and a data folder of its own, with its log in a file."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tests.faults.prepared import ForkedProgram, Prepared
 from tests.programs import Ion
 
 START_SECONDS = 60.0
+CHANCE = random.SystemRandom()  # not the one that tests seed
 UNREAD = ("received", "claimed", "retry")
 
 
@@ -28,11 +30,13 @@ class NotServingError(Exception):
 
 
 def free_port() -> int:
-    """A port of the loopback that was free a moment ago; the same one serves after each restart."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that was free a moment ago; the same one serves after each restart. Not one of those that
+    the system gives to clients: many of them come and go here."""
+    while True:
+        port = CHANCE.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

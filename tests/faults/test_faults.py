@@ -9,7 +9,7 @@ import time_machine
 
 from ion.store import open_store
 from ion.store.types import utc_now
-from tests.faults import broken_mails, clocks, fetches, kills, load, stops, storage, syncs, workers
+from tests.faults import broken_mails, clocks, fetches, kills, load, memory, stops, storage, syncs, workers
 from tests.faults.public_mails import NotFetchedError
 from tests.imap_servers import Server
 from tests.programs import missing
@@ -152,3 +152,16 @@ def test_public_and_damaged_mails_neither_crash_nor_hang_nor_raise(tmp_path: Pat
     wanted: dict[str, Any] = dict.fromkeys(broken_mails.MUST_BE_ZERO, 0) | {"failures": [], "check_problems": []}
     assert _of(figures, wanted) == wanted, figures
     assert figures["public_mails"] >= 1000, figures
+
+
+@pytest.mark.long
+def test_no_stream_on_one_connection_takes_more_memory_than_it_may(tmp_path: Path) -> None:
+    named = ("no line end", "commands", "recipients", "data without end", "data of almost ends", "messages")
+    figures = list(memory.all_growths(tmp_path, (*named, *memory.TLS_STREAMS), ("smtp", "smtps"), 3, 2))
+    assert [one for one in figures if one["too_much"]] == []
+
+
+@pytest.mark.long
+def test_two_hundred_hostile_connections_of_all_kinds_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    figures = memory.peak(tmp_path / "peak", 200, 15)
+    assert figures["too_much"] == 0 and figures["most_at_one_time"] > 100, figures
