@@ -160,6 +160,27 @@ def test_a_message_that_fails_twice_is_quarantined_and_the_others_go_on(
     assert store.check()["problems"] == []
 
 
+def test_mail_that_came_during_the_first_run_is_read_before_the_second(
+    odd: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So with one reader, too, a message waits for one run of a poisonous one, not for both."""
+    bad = received(store, b"die")
+    retry = store.retry_message
+
+    def retry_message(*arguments: Any, **named: Any) -> None:
+        received(store, rendered(small_order()).raw)  # it came while the first run went on
+        retry(*arguments, **named)
+
+    monkeypatch.setattr(store, "retry_message", retry_message)
+    with structlog.testing.capture_logs() as logs:
+        assert odd.run_once() == 3
+    assert [(line["message"], line["event"]) for line in logs] == [
+        (bad, "message failed, tried once more"),
+        (bad + 1, "message read"),
+        (bad, "message quarantined"),
+    ]
+
+
 def test_a_message_that_burns_processor_time_is_ended_by_that_deadline_too(store: Store) -> None:
     """Where the wall clock would leave it longer."""
     reader = Reader(30, read_oddly)

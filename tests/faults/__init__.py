@@ -5,6 +5,7 @@
     python -m tests.faults.syncs                             the order of fdatasync and 250, by strace
     python -m tests.faults.storage                           disk full, database locked, read-only, corrupt
     python -m tests.faults.memory --seconds 60               memory under hostile connections
+    python -m tests.faults.poison --readers 1 2              how long a message that hangs holds up the next
     python -m tests.faults.stops                             SIGTERM under load
     python -m tests.faults.clocks                            the clock put forwards and backwards
     python -m tests.faults.workers                           two programs on one database
