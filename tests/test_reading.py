@@ -8,6 +8,7 @@ import re
 import string
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -765,11 +766,16 @@ def test_text_quoted_and_wrapped_anyhow_is_still_sealed(chosen: random.Random, q
     assert judged(mail_of(text="\r\n".join(lines))).grade == "sealed"
 
 
+@cache
+def _forwarded(tag: str) -> list[tuple[Order, bytes]]:
+    return [(order, rendered(order, tag).raw) for order in (SMALL, hub_order(), full_order())]
+
+
 @pytest.mark.parametrize("way", sorted(WAYS))
 @pytest.mark.parametrize("tag", SOME_TAGS)
 def test_a_forward_keeps_the_order(way: str, tag: str) -> None:
-    for order in (SMALL, hub_order(), full_order()):
-        result = judged(WAYS[way](rendered(order, tag).raw))
+    for order, raw in _forwarded(tag):
+        result = judged(WAYS[way](raw))
         assert result.grade == "sealed" and result.order == order
         assert not [problem for problem in result.problems if problem.code != "damage"]
 

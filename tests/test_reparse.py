@@ -19,7 +19,7 @@ from ion.worker import Worker
 from tests.forged import ORDERS, PLATFORM, original
 from tests.make_samples import KEY as SAMPLE_KEY
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
-from tests.programs import Ion
+from tests.programs import IonHere
 from tests.readers import read_oddly
 from tests.signers import name_server
 from tests.stores import judged, received, table_of
@@ -237,7 +237,7 @@ def test_a_rereading_beside_another_writer_loses_nothing(store: Store) -> None:
 
 
 def test_the_command_shows_first_and_stores_with_apply(tmp_path: Path) -> None:
-    there, here = KeyRing(tmp_path / "there"), Ion(tmp_path / "here")
+    there, here = KeyRing(tmp_path / "there"), IonHere(tmp_path / "here")
     mail = tmp_path / "order.eml"
     mail.write_bytes(rendered(small_order(), key=there.sealing_key("default")).raw)
     (line,) = here.lines("ingest", mail)
