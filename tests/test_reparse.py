@@ -19,7 +19,7 @@ from ion.worker import Worker
 from tests.forged import ORDERS, PLATFORM, original
 from tests.make_samples import KEY as SAMPLE_KEY
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
-from tests.programs import IonHere
+from tests.programs import Ion, IonHere
 from tests.readers import read_oddly
 from tests.signers import name_server
 from tests.stores import judged, received, table_of
