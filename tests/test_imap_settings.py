@@ -159,7 +159,7 @@ def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: S
     assert [one["uid"] for one in line["folders"][0]["skipped"]] == [4]
     store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
     with store.reading() as connection:
-        newest = connection.exec_driver_sql("SELECT raw FROM message ORDER BY id DESC LIMIT 1").scalar()
+        newest = connection.exec_driver_sql("SELECT raw FROM message_raw ORDER BY message_id DESC LIMIT 1").scalar()
     assert newest == large
     store.close()
 
