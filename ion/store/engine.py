@@ -7,6 +7,7 @@ to be done one at a time takes a row lock.
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
+        self._writer = threading.Lock()
         self._file = engine.url.database if self._is_sqlite else None
         if self._is_sqlite:
             self._read_engine = engine.execution_options(ion_begin="BEGIN")
@@ -46,8 +48,22 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with translated(self._file), self._engine.begin() as connection, _forgotten_if_damaged(connection):
+        with translated(self._file), self._turn(), self._engine.begin() as connection, _forgotten_if_damaged(connection):
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Threads that write to SQLite wait here for each other: SQLite itself would have them sleep and look again,
+        for longer and longer, while the lock is free. Raises StoreError as SQLite would, where it lasts too long."""
+        if not self._is_sqlite:
+            yield
+        elif self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS):
+            try:
+                yield
+            finally:
+                self._writer.release()
+        else:
+            raise StoreError(f"the database {self._file} refused: another thread is writing to it")
 
     @property
     def folder(self) -> Path | None:
