@@ -48,7 +48,12 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with translated(self._file), self._turn(), self._engine.begin() as connection, _forgotten_if_damaged(connection):
+        with (
+            translated(self._file),
+            self._turn(),
+            self._engine.begin() as connection,
+            _forgotten_if_damaged(connection),
+        ):
             yield connection
 
     @contextmanager
