@@ -1,11 +1,14 @@
 """TLS, AUTH, LMTP and the PROXY protocol of the listener, with real clients."""
 
+import gc
 import smtplib
 import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import structlog
 from ion.config import Settings, load_settings
 from ion.errors import SettingError
 from ion.inbox import Listener
+from ion.inbox.connection import Connection
 from ion.inbox.limits import Limits
 from ion.inbox.proxy import SIGNATURE, ProxyError, read_proxy_header
 from ion.inbox.tls import Certificate
@@ -138,6 +142,70 @@ def test_a_client_that_speaks_no_tls_ends_only_its_own_connection(store: Store, 
             assert client.banner[:3] != "220"
         with Raw(listener) as client:
             assert client.say("NOOP").startswith("250")
+
+
+@pytest.mark.parametrize("ended", ["reset", "closed"])
+@pytest.mark.parametrize("by", ["STARTTLS", "port"])
+def test_who_goes_away_within_the_handshake_is_counted_no_more(
+    by: str, ended: str, store: Store, pair: tuple[Path, Path]
+) -> None:
+    with _listening(
+        store, certificate=Certificate(*pair), tls_port=0, limits=Limits(max_connections_per_address=3)
+    ) as listener:
+        for number in range(6):
+            with _coming_in(listener, listener.port if by == "STARTTLS" else listener.tls_port) as client:
+                if by == "STARTTLS":
+                    client.recv(1000)
+                    client.sendall(b"EHLO x\r\n")
+                    client.recv(1000)
+                    client.sendall(b"STARTTLS\r\n")
+                    client.recv(1000)
+                client.sendall(_hello()[: 50 if number % 2 else None])
+                if not number % 2:
+                    client.recv(1)  # the handshake has begun
+                if ended == "reset":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            _until_nobody_is_counted(listener)
+        assert not listener.sessions
+
+
+def _coming_in(listener: Listener, port: int | None) -> socket.socket:
+    assert port
+    return socket.create_connection((listener.host, port), timeout=10)
+
+
+def _hello() -> bytes:
+    """The first octets that a TLS client says."""
+    said = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), said, server_hostname="mx.example").do_handshake()
+    return said.read()
+
+
+def _until_nobody_is_counted(listener: Listener) -> None:
+    until = time.monotonic() + 10
+    while listener.connections.total:
+        assert time.monotonic() < until, f"{listener.connections.total} are still counted"
+        time.sleep(0.01)
+
+
+def test_a_handshake_that_fails_leaves_nothing_that_only_the_collector_would_find(
+    store: Store, pair: tuple[Path, Path]
+) -> None:
+    with _listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                with _coming_in(listener, listener.tls_port) as client:
+                    client.sendall(b"no TLS at all\r\n")
+                    while client.recv(1000):
+                        pass
+            _until_nobody_is_counted(listener)
+            time.sleep(0.2)  # for the last steps of its tasks
+            assert sum(type(found) is Connection for found in gc.get_objects()) <= 2
+        finally:
+            gc.enable()
 
 
 def test_a_certificate_that_changes_is_used_from_the_next_connection_on(

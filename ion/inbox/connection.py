@@ -70,6 +70,7 @@ class Connection(SMTP):
         self._task: asyncio.Task[None] | None = None
         self._waiting = True  # until the banner
         self._proxy_expected = False
+        self._handshaking = False
         self._write_paused = False
         self._read_paused = False
         self._at_eof = False
@@ -112,6 +113,7 @@ class Connection(SMTP):
             self._admit(address)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        """May be called again."""
         self._listener.sessions.discard(self)
         self.transport = None
         if self._counted:
@@ -123,7 +125,7 @@ class Connection(SMTP):
         if self._message is not None:
             self._message.release()
             self._message = None
-        if self._task is not None:
+        if self._task is not None and not self._handshaking:  # a handshake ends by itself then, with its error
             self._task.cancel()
 
     def eof_received(self) -> bool:
@@ -198,6 +200,7 @@ class Connection(SMTP):
         self._input.clear()  # RFC 3207, 4.2: nothing that was said before the handshake counts after it
         self._greeted = False
         self._reset()
+        self._handshaking = True
         self._later(self._handshake(self.transport, received))
 
     async def _handshake(self, plain: asyncio.Transport, received: bytes) -> None:
@@ -223,12 +226,18 @@ class Connection(SMTP):
             secured = await handshake
         except (ssl.SSLError, OSError, EOFError) as error:
             log.info("TLS handshake failed", cause=type(error).__name__)
+            # It holds frames of asyncio's that hold it, and with them this connection, until the collector comes:
+            # fifty megabytes under a client that comes again and again.
+            error.__traceback__ = None
             plain.abort()
+            self.connection_lost(error)  # asyncio's TLS tells nobody of what is lost within the handshake
             return
         finally:
             handshake.cancel()
-        if self.transport is None:  # lost meanwhile
+        if secured is None or self.transport is None:  # lost, and no error told
+            self.connection_lost(None)
             return
+        self._handshaking = False
         self.transport = secured
         self._tls_protocol = True
         self._read_paused = False
