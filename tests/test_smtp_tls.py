@@ -149,7 +149,7 @@ def test_a_client_that_speaks_no_tls_ends_only_its_own_connection(store: Store, 
 def test_who_goes_away_within_the_handshake_is_counted_no_more(
     by: str, ended: str, store: Store, pair: tuple[Path, Path]
 ) -> None:
-    with _listening(
+    with listening(
         store, certificate=Certificate(*pair), tls_port=0, limits=Limits(max_connections_per_address=3)
     ) as listener:
         for number in range(6):
@@ -192,7 +192,7 @@ def _until_nobody_is_counted(listener: Listener) -> None:
 def test_a_handshake_that_fails_leaves_nothing_that_only_the_collector_would_find(
     store: Store, pair: tuple[Path, Path]
 ) -> None:
-    with _listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
+    with listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
         gc.collect()
         gc.disable()
         try:
