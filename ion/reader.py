@@ -78,7 +78,8 @@ class Reader:
         self.start(stop)
         assert self._pipe is not None
         try:
-            self._pipe.send((raw, tuple(keys)))
+            self._pipe.send(tuple(keys))
+            self._pipe.send_bytes(raw)
             self._wait(self._timeout_seconds + BACKSTOP_SECONDS, stop)
             answer = _ANSWER.validate_json(self._pipe.recv_bytes(ANSWER_BYTES), strict=True)
         except TimeoutError as error:
@@ -224,7 +225,7 @@ def _serve(pipe: Connection, read: Read, timeout_seconds: float, cpu_seconds: in
     pipe.send_bytes(b".")
     while True:
         try:
-            raw, keys = pipe.recv()
+            keys, raw = pipe.recv(), pipe.recv_bytes()
         except EOFError:
             return
         # The default action of both signals ends the process. The kernel counts the processor time of the whole life.

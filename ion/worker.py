@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -29,7 +29,7 @@ log = structlog.get_logger("ion.worker")
 
 POLL_SECONDS = 1.0
 CLAIMED_AT_ONCE = 16  # for each reader
-CLAIMED_BYTES = 64 * 2**20
+CLAIMED_BYTES = 16 * 2**20
 STORED_AT_ONCE = 32
 STORE_SECONDS = 20.0  # for starting a child and for storing, within a lease
 LONGEST_DELAY_SECONDS = 300.0
@@ -37,7 +37,8 @@ LONGEST_DELAY_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the reading of a claimed message came to: its judgements, or why there are none."""
+    """What the reading of a claimed message, kept here without its octets, came to: its judgements, or why there are
+    none."""
 
     message: ClaimedMessage
     judged: tuple[Judged, ...] | IonError
@@ -198,7 +199,7 @@ class Worker:
             judged = error
         except Exception as error:
             judged = ReadFailedError(f"reading raised {type(error).__name__} here")
-        return _Outcome(message, judged, evidence, time.monotonic() - began)
+        return _Outcome(replace(message, raw=b""), judged, evidence, time.monotonic() - began)
 
     def _evidence(
         self,
