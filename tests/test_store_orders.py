@@ -20,8 +20,11 @@ from ion.store import (
     MessageState,
     NewMessage,
     Store,
+    messages,
     open_store,
 )
+from ion.store.plain_sql import PlainSql
+from ion.store.types import utc_now
 from tests.orders import full_order, small_order
 from tests.stores import ISSUED, Judged, Problem, an_address, claimed, judged, received, table_of
 
@@ -160,13 +163,8 @@ def test_a_clock_put_back_holds_up_no_mail(store: Store) -> None:
 
 def test_claiming_looks_at_open_messages_only(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
-    statements: list[str] = []
-    sa.event.listen(store._engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
-    store.claim_messages(1, 60)
-    (query,) = (statement for statement in statements if "ORDER BY" in statement)
     with store.reading() as connection:
-        values = ("received", "2026-11-23 12:00:00.000000", "2026-11-23 12:05:00.000000", 1, 0)
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).all()
+        plan = PlainSql(connection).rows(f"EXPLAIN QUERY PLAN {messages._CLAIMABLE}", utc_now(), utc_now(), 1)
     assert [row[-1] for row in plan] == ["SEARCH message USING INDEX ix_message_due_at_id (due_at>?)"]
     store.close()
 

@@ -12,6 +12,7 @@ from sqlmodel import col
 from ion.errors import StoreError, UnknownMerchantError
 from ion.store import tables
 from ion.store.engine import Database, insert_new, one_row
+from ion.store.plain_sql import PlainSql
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.types import storable, utc_now
 
@@ -163,12 +164,7 @@ def merchant_in(connection: sa.Connection, name: str) -> Merchant:
     return _merchant(connection, name)
 
 
-_LOCK = (
-    sa.select(col(tables.Merchant.name))
-    .where(col(tables.Merchant.name) == sa.bindparam("name"))
-    # NO KEY UPDATE: rows that merely refer to the merchant can be inserted meanwhile.
-    .with_for_update(key_share=True)
-)
+_MERCHANT = "SELECT name FROM merchant WHERE name = ?"
 
 
 def lock_merchant(connection: sa.Connection, name: str) -> None:
@@ -176,8 +172,9 @@ def lock_merchant(connection: sa.Connection, name: str) -> None:
 
     On SQLite the transaction holds the whole database already. Raises UnknownMerchantError.
     """
-    found = connection.execute(_LOCK, {"name": name}).scalar()
-    if found is None:
+    # NO KEY UPDATE: rows that merely refer to the merchant can be inserted meanwhile.
+    statement = _MERCHANT if connection.dialect.name == "sqlite" else f"{_MERCHANT} FOR NO KEY UPDATE"
+    if not PlainSql(connection).rows(statement, name):
         raise _unknown(name)
 
 

@@ -175,26 +175,38 @@ class Messages(Database):
         but one message is always taken."""
         with self.reading() as connection:  # so that an idle worker does not ask for the write lock every second
             now = utc_now()
-            if connection.execute(_CLAIMABLE, {"now": now, "ahead": now + CLOCKS_APART, "limit": 1}).first() is None:
+            if not PlainSql(connection).rows(_CLAIMABLE, now, now + CLOCKS_APART, 1):
                 return ()
         with self.writing() as connection:
-            now = utc_now()
-            found = connection.execute(_TO_CLAIM, {"now": now, "ahead": now + CLOCKS_APART, "limit": limit}).all()
-            if not found:
-                return ()
-            ids: list[int | None] = []
+            sql, now = PlainSql(connection), utc_now()
+            lock = "" if self._is_sqlite else " FOR UPDATE SKIP LOCKED"
+            found: list[Any] = []
             octets = 0
-            for message_id, size_bytes in found:
-                octets += size_bytes
-                if ids and most_bytes is not None and octets > most_bytes:
+            for row in sql.rows(_CLAIMABLE + lock, now, now + CLOCKS_APART, limit):
+                octets += row[1]
+                if found and most_bytes is not None and octets > most_bytes:
                     break
-                ids.append(message_id)
+                found.append(row)
             token, until = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
-            rows: Any = connection.execute(_CLAIM, {"ids": ids, "now": now, "token": token, "until": until}).all()
-            raws: dict[Any, bytes] = {row.message_id: row.raw for row in connection.execute(_RAWS, {"ids": ids})}
-        rows.sort(key=lambda row: ids.index(row.id))
+            ids = [row[0] for row in found]
+            if not ids:
+                return ()
+            marks = ", ".join("?" * len(ids))
+            sql.run(f"{_CLAIM} ({marks})", now, token, until, *ids)
+            raws = dict(sql.rows(f"{_RAWS} ({marks})", *ids))
         return tuple(
-            ClaimedMessage(raw=raws[row.id], claim_token=token, claimed_until=until, **row._mapping) for row in rows
+            ClaimedMessage(
+                id=message_id,
+                merchant=merchant,
+                raw=raws[message_id],
+                sha256=digest,
+                received_at=sql.instant(received_at),
+                attempts=attempts + 1,
+                failures=failures,
+                claim_token=token,
+                claimed_until=until,
+            )
+            for message_id, _, merchant, digest, received_at, attempts, failures in found
         )
 
     def release_message(self, message_id: int, claim_token: str) -> None:
@@ -377,46 +389,18 @@ _FIND = "SELECT id FROM message WHERE merchant = ? AND rcpt_to = ? AND sha256 = 
 _MERCHANT_AT = "SELECT merchant FROM merchant_address WHERE address = ? AND retired_at IS NULL"
 
 
-def _claimable() -> sa.Select[int | None, int]:
-    # A message put back waits behind those that came before that, so one that hangs does not hold up the others twice.
-    # What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
-    # Nor must one that was claimed or put back by a clock that was ahead and has been put right since.
-    due_at, message_id = col(tables.Message.due_at), col(tables.Message.id)
-    ahead = col(tables.Message.state_at) > sa.bindparam("ahead")
-    due = sa.or_(col(tables.Message.state) == MessageState.RECEIVED.value, due_at <= sa.bindparam("now"), ahead)
-    return (
-        sa.select(message_id, col(tables.Message.size_bytes))
-        .where(due_at.is_not(None), due)
-        .order_by(due_at, message_id)
-        .limit(sa.bindparam("limit"))
-    )
-
-
-# Statements that run for every message are made once: SQLAlchemy takes longer to make one than to run it.
-_CLAIMABLE = _claimable()
-_TO_CLAIM = _claimable().with_for_update(skip_locked=True)
+# A message put back waits behind those that came before that, so one that hangs does not hold up the others twice.
+# What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
+# Nor must one that was claimed or put back by a clock that was ahead and has been put right since.
+_CLAIMABLE = (
+    "SELECT id, size_bytes, merchant, sha256, received_at, attempts, failures FROM message"
+    " WHERE due_at IS NOT NULL AND (state = 'received' OR due_at <= ? OR state_at > ?) ORDER BY due_at, id LIMIT ?"
+)
 _CLAIM = (
-    sa.update(tables.Message)
-    .where(col(tables.Message.id).in_(sa.bindparam("ids", expanding=True)))
-    .values(
-        state=MessageState.CLAIMED.value,
-        state_at=sa.bindparam("now"),
-        claim_token=sa.bindparam("token"),
-        due_at=sa.bindparam("until"),
-        attempts=tables.Message.attempts + 1,
-    )
-    .returning(
-        col(tables.Message.id),
-        col(tables.Message.merchant),
-        col(tables.Message.sha256),
-        col(tables.Message.received_at),
-        col(tables.Message.attempts),
-        col(tables.Message.failures),
-    )
+    "UPDATE message SET state = 'claimed', state_at = ?, claim_token = ?, due_at = ?, attempts = attempts + 1"
+    " WHERE id IN"
 )
-_RAWS = sa.select(col(tables.MessageRaw.message_id), col(tables.MessageRaw.raw)).where(
-    col(tables.MessageRaw.message_id).in_(sa.bindparam("ids", expanding=True))
-)
+_RAWS = "SELECT message_id, raw FROM message_raw WHERE message_id IN"
 _END_CLAIM = (
     "UPDATE message SET state = ?, state_at = ?, claim_token = NULL, due_at = NULL, last_error = NULL"
     " WHERE id = ? AND state = 'claimed' AND claim_token = ? RETURNING id"

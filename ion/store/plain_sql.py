@@ -42,6 +42,11 @@ class PlainSql:
         for row in rows:
             self._run(_insert(table, tuple(columns)), row)
 
+    def instant(self, stored: Any) -> datetime:
+        """An instant that a statement gave, aware."""
+        at = datetime.fromisoformat(stored) if self._is_sqlite else stored
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What the block did is undone where it raises, and the transaction goes on. Raises StoreError for what the
