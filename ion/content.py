@@ -8,7 +8,9 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import FailFast
 
 from ion.currencies import minor_units
 from ion.order import LineItem, Order, decimal_text
@@ -51,7 +53,7 @@ class Content:
     json: str
     sha256: str
     summary: Summary
-    lines: tuple[LineSummary, ...]
+    lines: Annotated[tuple[LineSummary, ...], FailFast()]
 
     @classmethod
     def of(cls, order: Order) -> Self:

@@ -67,6 +67,10 @@ class StoreError(IonError):
     """The store refused an operation; nothing was changed."""
 
 
+class TransactionEndedError(StoreError):
+    """The database gave up a whole transaction in the middle of it; nothing of it is kept."""
+
+
 class StorageFullError(StoreError):
     """The store's disk is full; nothing was changed."""
 

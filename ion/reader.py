@@ -8,7 +8,8 @@ Children are forked from a process that has only this module in it and no thread
 takes milliseconds where a new interpreter takes most of a second. The child imports this module, so nothing here may
 import the store.
 
-What the child answers is held to be hostile too: it is JSON, checked field by field against what a judgement is.
+What the child answers is held to be hostile too: it is JSON, checked field by field against what a judgement is. That
+an order's summary tells what its content says is not checked anew: a child that has been taken over could as well seal.
 """
 
 import json
@@ -26,11 +27,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Annotated
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import FailFast, Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
+from ion.content import digest_of
 from ion.errors import IonError
 from ion.reading import Judged, read_message
 from ion.seal import Key
@@ -43,7 +46,7 @@ CHILD_MEMORY_BYTES = 2**30
 STOP_GRACE_SECONDS = 5.0
 # How much later than the child's own alarm the parent gives up: for a child that cannot even be alarmed.
 BACKSTOP_SECONDS = 1.0
-ANSWER_BYTES = 2**27
+ANSWER_BYTES = 2**25
 
 Read = Callable[[bytes, Sequence[Key]], tuple[Judged, ...]]
 
@@ -80,8 +83,7 @@ class Reader:
         try:
             self._pipe.send(tuple(keys))
             self._pipe.send_bytes(raw)
-            self._wait(self._timeout_seconds + BACKSTOP_SECONDS, stop)
-            answer = _ANSWER.validate_json(self._pipe.recv_bytes(ANSWER_BYTES), strict=True)
+            answer = _understood(self._receive(self._timeout_seconds + BACKSTOP_SECONDS, stop))
         except TimeoutError as error:
             self._discard()
             raise ReadFailedError(f"reading took longer than {self._timeout_seconds:g} seconds") from error
@@ -130,8 +132,7 @@ class Reader:
         try:
             self._process.start()
             childs_end.close()
-            self._wait(CHILD_START_SECONDS, stop)
-            self._pipe.recv_bytes(1)
+            self._receive(CHILD_START_SECONDS, stop)
         except (EOFError, OSError) as error:  # TimeoutError is one
             self._discard()
             raise ReaderUnavailableError("the reading process does not start") from error
@@ -146,10 +147,29 @@ class Reader:
             self._process.join(1.0)
         self._discard()
 
-    def _wait(self, longest_seconds: float, stop: threading.Event) -> None:
-        """Until the child has answered or is gone. Raises TimeoutError after the time given, ReaderUnavailableError
-        some seconds after `stop` was set."""
+    def _receive(self, longest_seconds: float, stop: threading.Event) -> bytes:
+        """All of what the child answers, in the frame that `Connection.send_bytes` makes: four octets of length before
+        it. Raises what `_wait` raises, EOFError where the child is gone, ValueError for what is too long."""
+        assert self._pipe is not None
         until = time.monotonic() + longest_seconds
+        received = bytearray()
+        missing = _LENGTH.size
+        while missing > 0:
+            self._wait(until, stop)
+            octets = os.read(self._pipe.fileno(), 65_536)
+            if not octets:
+                raise EOFError
+            received += octets
+            if len(received) >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(received)
+                if not 0 <= length <= ANSWER_BYTES:
+                    raise ValueError
+                missing = _LENGTH.size + length - len(received)
+        return bytes(received[_LENGTH.size :])
+
+    def _wait(self, until: float, stop: threading.Event) -> None:
+        """Until the child says something or is gone. Raises TimeoutError at that instant of the monotonic clock,
+        ReaderUnavailableError some seconds after `stop` was set."""
         stop_until: float | None = None
         while not self._answers.poll(100):
             now = time.monotonic()
@@ -191,11 +211,23 @@ def _never_block(pipe: Connection, seconds: float) -> None:
 class _Answer:
     """What a child says of a message: its judgements, or the name of what reading it raised."""
 
-    judged: tuple[Judged, ...] = ()
-    raised: str | None = None
+    judged: Annotated[tuple[Judged, ...], FailFast()] = ()
+    raised: Annotated[str, Field(pattern=r"^[\w-]{1,200}$")] | None = None
 
 
 _ANSWER = TypeAdapter(_Answer)
+_LENGTH = struct.Struct("!i")
+
+
+def _understood(octets: bytes) -> _Answer:
+    """What a child answered. Raises ValueError where it is none, or an order's content is not what its digest says, or
+    its summary holds what no database takes."""
+    answer = _ANSWER.validate_json(octets, strict=True)
+    for content in [judged.content for judged in answer.judged if judged.content]:
+        texts = (*content.summary, *(text for line in content.lines for text in line))
+        if digest_of(content.json) != content.sha256 or any("\0" in text for text in texts if isinstance(text, str)):
+            raise ValueError("an order that is none")
+    return answer
 
 
 def _as_json(answer: _Answer) -> bytes:
@@ -237,6 +269,6 @@ def _serve(pipe: Connection, read: Read, timeout_seconds: float, cpu_seconds: in
             answer = _as_json(_Answer(read(raw, keys)))
         except Exception as error:
             # The parent logs it and decides; the text may quote the mail.
-            answer = _as_json(_Answer(raised=type(error).__name__))
+            answer = _as_json(_Answer(raised=type(error).__name__[:200]))
         pipe.send_bytes(answer)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -242,8 +242,10 @@ class Worker:
             failed += [(one.message, cause) for one in read]
         else:
             for one, what in zip(read, stored, strict=True):
-                if isinstance(what, IonError):
+                if isinstance(what, ClaimLostError):
                     failed.append((one.message, what))
+                elif isinstance(what, IonError):
+                    failed.append((one.message, ReadFailedError(f"it cannot be stored: {what}")))
                 elif isinstance(what, Exception):
                     # A bug of ours that this message brings out: it must neither end the worker nor come back for ever.
                     failed.append((one.message, ReadFailedError(f"storing raised {type(what).__name__}")))

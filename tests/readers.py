@@ -26,11 +26,11 @@ class Evil:
 
 
 def answer_all(octets: bytes) -> None:
-    """Write what multiprocessing would take for a message to every socket that this process has."""
+    """Write octets to every socket that this process has."""
     for number in map(int, os.listdir("/proc/self/fd")):
         try:
             if stat.S_ISSOCK(os.fstat(number).st_mode):
-                os.write(number, struct.pack("!i", len(octets)) + octets)
+                os.write(number, octets)
         except OSError:
             continue
 
@@ -48,7 +48,13 @@ def read_oddly(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
             while time.process_time() < until:
                 pass
         case b"evil":
-            answer_all(pickle.dumps(Evil(os.fsdecode(raw.split(b" ")[1]))))
+            answer = pickle.dumps(Evil(os.fsdecode(raw.split(b" ")[1])))
+            answer_all(struct.pack("!i", len(answer)) + answer)
+        case b"drip":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for octet in struct.pack("!i", 40) + b"x" * 40:
+                answer_all(bytes([octet]))
+                time.sleep(0.25)
         case b"pid" | b"pid-die":
             with Path(os.fsdecode(raw.split(b" ")[1])).open("a") as pids:
                 pids.write(f"{os.getpid()}\n")

@@ -1,6 +1,9 @@
 """Messages and orders in the store, on SQLite and on PostgreSQL: from the raw mail to what leaves in an export."""
 
+import os
 import random
+import resource
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -159,6 +162,49 @@ def test_a_clock_put_back_holds_up_no_mail(store: Store) -> None:
         received(store)
         clock.shift(-3600)
         assert len(store.claim_messages(1, 60)) == 1
+
+
+def test_a_message_without_its_octets_does_not_hold_up_the_others(store: Store) -> None:
+    lost, other = received(store, b"1"), received(store, b"2")
+    with store.writing() as connection:
+        connection.exec_driver_sql(f"DELETE FROM message_raw WHERE message_id = {lost}")
+    assert [message.id for message in store.claim_messages(9, 60)] == [other]
+
+
+def test_where_sqlite_gives_up_a_transaction_no_mail_of_it_is_kept_and_none_is_said_to_be(
+    sqlite_store: Store, database: Path
+) -> None:
+    received(sqlite_store)
+    sizes = [path.stat().st_size for path in (database, database.with_name(f"{database.name}-wal"))]
+    # Larger than SQLite's cache, so that it has to be written before the commit, to a file that may not grow.
+    raws = (b"first", os.urandom(9_000_000), b"last")
+    groups = [[NewMessage("default", "smtp", raw, "a@b.example", "x@y.example")] for raw in raws]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) + 200_000, hard))
+    try:
+        with pytest.raises(StoreError):
+            sqlite_store.add_message_groups(groups)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert table_of(sqlite_store, "SELECT count(*) FROM message") == [(1,)]
+    assert [len(rows) for rows in sqlite_store.add_message_groups(groups) if isinstance(rows, tuple)] == [1, 1, 1]
+
+
+def test_plain_sql_that_meets_a_damaged_file_gives_up_its_connection(sqlite_store: Store) -> None:
+    damage = sqlite3.DatabaseError("database disk image is malformed")
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def fail(*_: Any) -> None:
+        raise damage
+
+    with pytest.raises(StoreError, match="malformed"), sqlite_store.writing() as connection:
+        sql = PlainSql(connection)
+        sql._execute = fail
+        try:
+            sql.rows("SELECT 1")
+        finally:
+            assert connection.invalidated
+    assert sqlite_store.counts()["received"] == 0
 
 
 def test_claiming_looks_at_open_messages_only(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import secrets
 import signal
 import smtplib
 import subprocess
@@ -9,13 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from pydantic import ValidationError
 
+import ion.reader
 from ion.config import Settings
 from ion.errors import SettingError, StoreError
 from ion.inbox import Listener
@@ -28,8 +32,9 @@ from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
 from tests.readers import Evil, read_oddly
 from tests.stores import an_address, judged, received, table_of
 from tests.stores import sqlite_store as store
+from tests.stores import store as any_store
 
-__all__ = ["store"]
+__all__ = ["any_store", "store"]
 
 NEVER = threading.Event()
 
@@ -208,6 +213,54 @@ def test_a_child_that_answers_with_code_runs_none_of_it(tmp_path: Path) -> None:
     assert not trace.exists()
     pickle.loads(pickle.dumps(Evil(str(trace))))
     assert trace.exists(), "the trap itself works"
+
+
+def test_a_child_that_answers_octet_by_octet_is_given_up_at_its_time() -> None:
+    reader = Reader(1, read_oddly)
+    with pytest.raises(ReadFailedError, match="longer than 1 seconds"):
+        reader.read(b"drip", [], NEVER)
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"judged":[1,1,1,1]}',
+        b'{"judged":[{"grade":"none","notification":null,"content":null,"problems":[1,1,1]}]}',
+        b'{"judged":[{"grade":"none","notification":null,"problems":[],"content":'
+        b'{"json":"","sha256":"","lines":[1,1,1],"summary":["",""' + b",null" * 12 + b"]}}]}",
+        b'{"raised":"Error\\u0000"}',
+    ],
+)
+def test_an_answer_that_is_none_is_refused_at_its_first_fault_of_a_kind(answer: bytes) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ion.reader._understood(answer)
+    places = [error["loc"] for error in caught.value.errors()]
+    assert not [place for place in places if 1 in place[-1:]], places
+
+
+def test_an_order_that_is_not_what_its_digest_says_or_no_database_takes_is_no_answer() -> None:
+    (found,) = read_message(rendered(small_order()).raw, [KEY])
+    assert found.content
+    whole = ion.reader._as_json(ion.reader._Answer((found,)))
+    assert ion.reader._understood(whole).judged == (found,)
+    nameless = found.content.summary._replace(customer_name="Ana\0")
+    for other in (replace(found.content, sha256="0" * 64), replace(found.content, summary=nameless)):
+        with pytest.raises(ValueError, match="an order that is none"):
+            ion.reader._understood(ion.reader._as_json(ion.reader._Answer((replace(found, content=other),))))
+
+
+def test_an_order_that_the_database_refuses_is_quarantined_and_the_others_go_on(any_store: Store) -> None:
+    # PostgreSQL's index takes no key of this length; SQLite's does.
+    long = small_order().model_copy(update={"order_number": secrets.token_hex(2500)})
+    received(any_store, rendered(long).raw)
+    received(any_store, rendered(full_order()).raw)
+    worker = Worker(any_store, keys_for)
+    worker.run_once()
+    worker.close()
+    states = [state for (state,) in table_of(any_store, "SELECT state FROM message ORDER BY id")]
+    assert states in (["read", "read"], ["quarantined", "read"])
+    assert (states[0] == "quarantined") == (any_store.folder is None)
 
 
 def test_a_halted_child_is_given_up() -> None:

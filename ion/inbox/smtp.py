@@ -196,9 +196,10 @@ class Listener:
         assert self._loop is not None
         async with self._looking_up:
             if self._loop.time() >= self._known_until:
-                until = self._loop.time() + RECIPIENT_SECONDS
+                # Where this fails, those that wait behind it ask for themselves, side by side.
+                self._known, self._known_until = frozenset(), self._loop.time() + RECIPIENT_SECONDS
                 found = await self._loop.run_in_executor(self._threads, self.store.recipients, MOST_RECIPIENTS_KNOWN)
-                self._known, self._known_until = frozenset(found), until
+                self._known = frozenset(found)
         if self.is_known(address):
             return True
         # One that came to be since, one of very many, or none at all.

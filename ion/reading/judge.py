@@ -9,7 +9,9 @@ adds up; no seal at all is at most `consistent`.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import tee
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import FailFast
 
 from ion.content import Content
 from ion.contract import Language, Notification, Unreadable, language, tags
@@ -51,7 +53,7 @@ class Judged:
     grade: Grade
     notification: Notification | None
     content: Content | None
-    problems: tuple[Problem, ...]
+    problems: Annotated[tuple[Problem, ...], FailFast()]
     seal: str | None = None
     carrier: str | None = None
     language: str | None = None

@@ -16,9 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ion.errors import IonError, SettingError, StorageFullError, StoreError
+from ion.errors import IonError, SettingError, StorageFullError, StoreError, TransactionEndedError
 
-# Below the ten seconds and more that SMTP clients and web clients wait for an answer.
+# Below the ten seconds and more that SMTP clients and web clients wait for an answer. With SQLite, half of it for other
+# threads (`_turn`) and half for other processes.
 BUSY_TIMEOUT_SECONDS = 8.0
 CONNECT_TIMEOUT_SECONDS = 10
 # https://sqlite.org/rescode.html: what tells of the file, not of the statement
@@ -42,19 +43,16 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
-        with translated(self._file), self._read_engine.begin() as connection, _forgotten_if_damaged(connection):
+        with translated(self._file), self._read_engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
-        with (
-            translated(self._file),
-            self._turn(),
-            self._engine.begin() as connection,
-            _forgotten_if_damaged(connection),
-        ):
+        with translated(self._file), self._turn(), self._engine.begin() as connection:
             yield connection
+            if not is_in_transaction(connection):
+                raise TransactionEndedError("the database gave up the transaction")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -62,7 +60,7 @@ class Database:
         for longer and longer, while the lock is free. Raises StoreError as SQLite would, where it lasts too long."""
         if not self._is_sqlite:
             yield
-        elif self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS):
+        elif self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS / 2):
             try:
                 yield
             finally:
@@ -81,18 +79,18 @@ class Database:
         self._engine.dispose()
 
 
-@contextmanager
-def _forgotten_if_damaged(connection: sa.Connection) -> Iterator[None]:
-    """Drops a connection on which plain SQL (`plain_sql`) met damage, as `handle_error` does for SQLAlchemy's."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        if _tells_of_damage(error):
-            connection.invalidate(error)
-        raise
+def is_in_transaction(connection: sa.Connection) -> bool:
+    """Whether SQLite still has the transaction: after some errors (a full or failing disk) it rolls all of it back by
+    itself, and what is said after that would be committed statement by statement. Other databases refuse then."""
+    if connection.invalidated:
+        return False
+    if connection.dialect.name != "sqlite":
+        return True
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
 
 
-def _tells_of_damage(error: BaseException | None) -> bool:
+def tells_of_damage(error: BaseException | None) -> bool:
     """Whether SQLite found its file damaged. A connection remembers the pages it has read, so damage that has been
     mended would last as long as it does."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
@@ -105,11 +103,11 @@ def translated(file: str | None = None) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        kind = StorageFullError if _is_full(error) else StoreError
+        kind = StorageFullError if is_full(error) else StoreError
         raise kind(f"the database {f'{file} ' if file else ''}refused: {_cause(error)}") from error
 
 
-def _is_full(error: SQLAlchemyError | sqlite3.Error) -> bool:
+def is_full(error: BaseException) -> bool:
     original: Any = error.orig if isinstance(error, DBAPIError) else error
     if getattr(original, "sqlstate", None) == "53100":  # disk_full, PostgreSQL's appendix A
         return True
@@ -150,7 +148,11 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
     engine = sa.create_engine(
         url,
         # The driver must begin nothing by itself; _begin does.
-        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        connect_args={
+            "isolation_level": None,
+            "timeout": BUSY_TIMEOUT_SECONDS / 2,
+            "check_same_thread": False,
+        },
         hide_parameters=True,
         **options,
     )
@@ -171,7 +173,7 @@ def _sqlite_engine(url: sa.URL, *, foreign_keys: bool, **options: Any) -> sa.Eng
 
     @sa.event.listens_for(engine, "handle_error")
     def _failed(context: Any) -> None:
-        if _tells_of_damage(context.original_exception):
+        if tells_of_damage(context.original_exception):
             context.is_disconnect = True
 
     return engine

@@ -27,7 +27,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import col
 
 from ion.content import Content
-from ion.errors import StoreError
+from ion.errors import StoreError, TransactionEndedError
 from ion.store import tables
 from ion.store.confirmations import keep_confirmation
 from ion.store.engine import Database
@@ -193,8 +193,17 @@ _KNOWN_ORDER = "SELECT id, revision FROM orders WHERE merchant = ? AND platform 
 _MERCHANT_OF = sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == sa.bindparam("message"))
 
 
+# PostgreSQL's classes of what is wrong with the values: 22 data exception, 54 beyond a limit (appendix A).
+_OWN_STATES = ("22", "54")
+
+
 def _is_its_own(error: Exception) -> bool:
     """Whether an error is that of one message, not one that the next message would meet too (a full disk)."""
+    if isinstance(error, TransactionEndedError):
+        return False
+    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
+    if state[:2] in _OWN_STATES:
+        return True
     of_all = (OperationalError, InterfaceError, sqlite3.OperationalError, sqlite3.InterfaceError)
     return not (isinstance(error, StoreError) and isinstance(error.__cause__, of_all))
 

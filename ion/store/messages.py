@@ -20,7 +20,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlmodel import col
 
-from ion.errors import StorageFullError, StoreError
+from ion.errors import StorageFullError, StoreError, TransactionEndedError
 from ion.store import tables
 from ion.store.engine import Database, one_row, translated
 from ion.store.plain_sql import PlainSql
@@ -147,8 +147,8 @@ class Messages(Database):
                     with add.savepoint(needed=len(keys) > 1):
                         order = sorted(range(len(keys[at])), key=keys[at].__getitem__)
                         rows = {of: add(groups[at][of], keys[at][of]) for of in order}
-                except StorageFullError:
-                    raise  # SQLite itself has ended the whole transaction
+                except (StorageFullError, TransactionEndedError):
+                    raise
                 except StoreError as error:
                     if len(keys) == 1:
                         raise
@@ -207,6 +207,7 @@ class Messages(Database):
                 claimed_until=until,
             )
             for message_id, _, merchant, digest, received_at, attempts, failures in found
+            if message_id in raws  # one without its octets, which `ion check` tells, must not hold up the others
         )
 
     def release_message(self, message_id: int, claim_token: str) -> None:

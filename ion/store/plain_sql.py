@@ -14,13 +14,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ion.store.engine import translated
+from ion.errors import TransactionEndedError
+from ion.store.engine import is_full, is_in_transaction, tells_of_damage, translated
 
 
 class PlainSql:
     """Runs statements within the caller's transaction. Instants go in as `UtcDateTime` keeps them."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
         self._is_sqlite = connection.dialect.name == "sqlite"
         self._execute: Any = connection.connection.cursor().execute if self._is_sqlite else connection.exec_driver_sql
 
@@ -50,23 +52,30 @@ class PlainSql:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What the block did is undone where it raises, and the transaction goes on. Raises StoreError for what the
-        database says."""
+        database says, TransactionEndedError or StorageFullError where it does not go on."""
         with translated():
             self.run("SAVEPOINT one")
             try:
                 yield
             except BaseException as error:
-                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                    raise  # SQLite itself has ended the whole transaction
+                if not is_in_transaction(self._connection):
+                    if is_full(error):
+                        raise
+                    raise TransactionEndedError("the database gave up the transaction") from error
                 self.run("ROLLBACK TO SAVEPOINT one")
                 self.run("RELEASE SAVEPOINT one")
                 raise
             self.run("RELEASE SAVEPOINT one")
 
     def _run(self, statement: str, values: Sequence[Any]) -> Any:
-        if self._is_sqlite:
+        if not self._is_sqlite:
+            return self._execute(_with_psycopg_marks(statement), tuple(values))
+        try:
             return self._execute(statement, [_instant(one) if isinstance(one, datetime) else one for one in values])
-        return self._execute(_with_psycopg_marks(statement), tuple(values))
+        except sqlite3.Error as error:
+            if tells_of_damage(error):  # as `handle_error` does for SQLAlchemy's statements
+                self._connection.invalidate(error)
+            raise
 
 
 def _instant(at: datetime) -> str:
