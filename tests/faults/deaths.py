@@ -11,12 +11,13 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from ion.store import messages
+from ion.store.plain_sql import PlainSql
 
 # A statement's beginning, and what the transaction that holds it is then called.
 WRITES = (("INSERT INTO message ", "message"), ("UPDATE message SET ", "claim"), ("INSERT INTO notification ", "order"))
@@ -53,20 +54,24 @@ def set_up(death: Death) -> None:
     def _begun(connection: sa.Connection) -> None:
         connection.info.pop("writes", None)
 
-    @sa.event.listens_for(sa.Engine, "after_cursor_execute")
-    def _executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+    def executed(connection: sa.Connection, statement: str) -> None:
         for beginning, name in WRITES:
             # A message is claimed, and then moved on with its notifications: the last word counts.
             if statement.startswith(beginning) and not (name == "claim" and connection.info.get("writes") == "order"):
                 connection.info["writes"] = name
 
-    adding = messages._Add.__init__
+    @sa.event.listens_for(sa.Engine, "after_cursor_execute")
+    def _executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+        executed(connection, statement)
 
-    def added(self: messages._Add, connection: sa.Connection) -> None:
-        adding(self, connection)
-        connection.info["writes"] = "message"  # it writes past SQLAlchemy's events
+    run = PlainSql._run
 
-    messages._Add.__init__ = added  # type: ignore[method-assign]
+    def run_and_tell(self: PlainSql, statement: str, values: Sequence[Any]) -> Any:
+        result = run(self, statement, values)
+        executed(self._connection, statement)  # on SQLite it writes past SQLAlchemy's events
+        return result
+
+    PlainSql._run = run_and_tell  # type: ignore[method-assign]
     commit = DefaultDialect.do_commit
 
     def do_commit(self: DefaultDialect, connection: Any) -> None:
