@@ -5,6 +5,7 @@ no new mail is taken, what is being read is finished or goes back to the queue, 
 """
 
 import gc
+import os
 import signal
 import threading
 
@@ -24,9 +25,10 @@ log = structlog.get_logger("ion.serve")
 
 def serve_forever(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises SettingError or StoreError before any mail is taken."""
-    stop = threading.Event()
+    # Not an Event: a signal that comes while the main thread holds the lock of one would wait for itself for ever.
+    asked, ask = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: os.write(ask, b"."))
     store = open_store(settings.store_url, mail_domain=settings.mail_domain)
     try:
         service = Service(settings, store)
@@ -34,7 +36,7 @@ def serve_forever(settings: Settings) -> None:
         gc.collect()
         gc.freeze()  # what has been loaded by now stays: looking through it again and again held up the doors
         try:
-            stop.wait()
+            os.read(asked, 1)
         finally:
             service.stop()
     finally:
