@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import threading
+from contextlib import suppress
 
 import structlog
 
@@ -27,8 +28,14 @@ def serve_forever(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises SettingError or StoreError before any mail is taken."""
     # Not an Event: a signal that comes while the main thread holds the lock of one would wait for itself for ever.
     asked, ask = os.pipe()
+    os.set_blocking(ask, False)
+
+    def on_signal(*_: object) -> None:
+        with suppress(BlockingIOError):  # full: it was asked often enough
+            os.write(ask, b".")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(ask, b"."))
+        signal.signal(number, on_signal)
     store = open_store(settings.store_url, mail_domain=settings.mail_domain)
     try:
         service = Service(settings, store)

@@ -23,7 +23,7 @@ def program(name: str) -> str:
 
 def missing(what: str) -> NoReturn:
     """Skip the test for want of something, with the reason; where `CI=true`, fail it."""
-    reason = f"needs {what}, which is not installed"
+    reason = f"needs {what}, which is not here"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

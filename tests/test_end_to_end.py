@@ -6,6 +6,7 @@ Each command and each exit status is seen at least once in a process of its own 
 import csv
 import io
 import json
+import signal
 import smtplib
 import socket
 import sqlite3
@@ -137,6 +138,24 @@ def test_a_mail_is_in_the_database_with_its_250_and_in_the_export_two_seconds_la
     time.sleep(2)
     assert _exported(ion, "prompt")
     assert ion.lines("check")[0]["problems"] == []
+
+
+def test_the_program_ends_well_however_often_it_is_told_to(tmp_path: Path) -> None:
+    process = Ion(tmp_path / "data").start("serve", "--smtp-port", "0")
+    try:
+        assert process.stderr is not None
+        assert any(json.loads(line)["event"] == "serving" for line in process.stderr)
+        # Some of so many come while one is answered: the later must not wait for the earlier.
+        for _ in range(2000):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.0001)
+        _, rest = process.communicate(timeout=20)
+        assert b'"event": "stopped"' in rest
+        # When all has ended the interpreter ends itself, and takes a further signal as any program does.
+        assert process.returncode in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_swaks_can_deliver_and_is_refused_for_an_unknown_recipient(serving: tuple[Ion, int], tmp_path: Path) -> None:

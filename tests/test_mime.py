@@ -20,7 +20,9 @@ from ion.reading.limits import MAX_DEPTH, MAX_HEADERS, MAX_PARTS, Budget, TooBig
 from ion.reading.mime import ENCODINGS, MAX_FIELD_LENGTH, Part, Unparsable, parameters
 from ion.reading.unwrap import bodies
 from tests import hostile_mime
+from tests.faults.broken_mails import library_mails
 from tests.faults.inputs import CORPUS, SAMPLES, mutations
+from tests.programs import missing
 
 # The library's parser, as a mail was taken apart with it before.
 
@@ -107,8 +109,7 @@ def test_kept_and_damaged_mails_give_the_bodies_that_the_library_gives() -> None
 
 
 def test_the_mails_of_the_librarys_own_tests_give_the_bodies_that_the_library_gives() -> None:
-    library_tests = pytest.importorskip("test.test_email", reason="this Python comes without its own tests")
-    mails = sorted(Path(library_tests.__file__).with_name("data").iterdir())
+    mails = sorted((library_mails() or missing("the standard library's own tests")).iterdir())
     assert len(mails) > 40
     for path in mails:
         for raw in with_line_ends(path.read_bytes()):

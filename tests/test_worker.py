@@ -24,7 +24,7 @@ from ion.config import Settings
 from ion.errors import SettingError, StoreError
 from ion.inbox import Listener
 from ion.reader import CHILD_MESSAGES, Reader, ReadFailedError
-from ion.reading import read_message
+from ion.reading import Problem, read_message
 from ion.seal import Key
 from ion.store import ClaimLostError, ReadMessage, Store
 from ion.worker import Worker
@@ -237,6 +237,16 @@ def test_an_answer_that_is_none_is_refused_at_its_first_fault_of_a_kind(answer: 
         ion.reader._understood(answer)
     places = [error["loc"] for error in caught.value.errors()]
     assert not [place for place in places if 1 in place[-1:]], places
+
+
+def test_a_problem_that_quotes_what_no_text_can_hold_comes_through_with_all_else() -> None:
+    (found,) = read_message(rendered(small_order()).raw, [KEY])
+    half = Problem("note", "delivery", "somebody wrote \ud83d")
+    (told,) = ion.reader._understood(
+        ion.reader._as_json(ion.reader._Answer((replace(found, problems=(half,)),)))
+    ).judged
+    assert told.problems[0].message == "somebody wrote ?"
+    assert replace(told, problems=()) == replace(found, problems=())
 
 
 def test_an_order_that_is_not_what_its_digest_says_or_no_database_takes_is_no_answer() -> None:
@@ -492,7 +502,7 @@ def test_a_child_is_replaced_after_many_messages(monkeypatch: pytest.MonkeyPatch
 
 def test_a_child_ends_with_its_parent() -> None:
     program = (
-        "import os, signal, threading; from ion.reader import Reader; from ion.reading import read_message\n"
+        "import os, signal, threading; from ion.reader import Reader; from ion.reading import Problem, read_message\n"
         "reader = Reader(30, read_message); reader.start(threading.Event())\n"
         "print(reader._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

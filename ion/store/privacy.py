@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.store import tables
-from ion.store.engine import BUSY_TIMEOUT_SECONDS, Database, insert_new
+from ion.store.engine import Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
 from ion.store.plain_sql import PlainSql
@@ -126,6 +126,7 @@ class Privacy(Database):
             return True
         connection = self._engine.raw_connection()
         cursor = connection.cursor()
+        ((usual_milliseconds,),) = cursor.execute("PRAGMA busy_timeout").fetchall()
         try:
             # Not as long as a transaction would wait: whoever asks may be about to stop, and it can be done later.
             cursor.execute("PRAGMA busy_timeout=1000")
@@ -133,7 +134,7 @@ class Privacy(Database):
         except self._engine.dialect.dbapi.OperationalError:  # type: ignore[union-attr]  # a connected engine has one
             return False
         finally:
-            cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_SECONDS * 1000)}")
+            cursor.execute(f"PRAGMA busy_timeout={usual_milliseconds}")
             connection.close()
 
     def plan_erasure(self, subject: Subject) -> ErasurePlan:

@@ -28,12 +28,20 @@ MUST_BE_ZERO = (
 )  # fmt: skip
 
 
+def library_mails() -> Path | None:
+    """The folder of the standard library's own test mails; None where this Python comes without its tests."""
+    try:
+        found = find_spec("test.test_email")
+    except ModuleNotFoundError:
+        return None
+    return Path(found.origin).with_name("data") if found and found.origin else None
+
+
 def public_mails(folders: Sequence[Path] = (), *, fetch: bool = False) -> Iterator[tuple[str, bytes]]:
     """(where from, octets) of each; with `fetch` those of other projects too. Raises NotFetchedError."""
-    found = find_spec("test.test_email")
-    library = [Path(place) / "data" for place in (found.submodule_search_locations or ())] if found else []
+    library = library_mails()
     for origin, folder in (
-        *(("standard-library", folder) for folder in library),
+        *((("standard-library", library),) if library else ()),
         ("mail-ruby", CORPUS / "mail-ruby"),
         *((folder.name, folder) for folder in folders),
     ):

@@ -114,7 +114,7 @@ def test_nothing_is_missed_or_doubled_by_many_kills_while_mail_is_fetched(
 @pytest.mark.parametrize("fault", storage.FAULTS)
 def test_a_store_in_trouble_is_answered_4xx_and_works_again_soon(fault: str, tmp_path: Path) -> None:
     if fault in storage.MOUNTED and not storage.may_mount():
-        pytest.skip("needs the right to mount a file system")  # `file-size` is the same refusal without it
+        missing("the right to mount a file system")
     seconds = 10.0 if fault == "locked" else 3.0  # the store waits 8 s for a lock
     assert _storage_figures(tmp_path, fault, seconds) == NO_TROUBLE
 
