@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ion.content import Content
 from ion.order import Order
-from ion.store import ClaimedMessage, NewMessage, Store, open_store
+from ion.store import ClaimedMessage, NewMail, NewMessage, Queued, Store, TakenOrder, open_store
 
 ISSUED = datetime(2026, 11, 23, 19, 20, 5, tzinfo=UTC)
 
@@ -177,3 +177,24 @@ def table_of(store: Store, query: str) -> list[tuple[Any, ...]]:
     """Rows by plain SQL, past everything the store does."""
     with store.reading() as connection:
         return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+# Outgoing mail
+
+
+def queue_order(
+    store: Store,
+    number: str,
+    content: str = "a",
+    *,
+    merchant: str = "default",
+    addresses: Sequence[str] = ("b@x.example",),
+    raw: bytes = b"raw",
+    gathered: bool = False,
+) -> Queued:
+    """Queue a mail of a made-up order. Its Message-ID names revision, sequence and address."""
+
+    def build(taken: TakenOrder, address: str) -> NewMail:
+        return NewMail(f"<{taken.revision}.{taken.sequence}.{address}>", raw, "a@x.example", gathered=gathered)
+
+    return store.queue_notification(merchant, "zonos", number, (content, content), lambda _: addresses, build)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ion.order import LineItem
-from ion.store import ErasureKind, JobState, NewMail, Store, Subject, open_store
+from ion.store import ErasureKind, JobState, Store, Subject, open_store
 from tests.orders import small_order
-from tests.stores import Problem, claimed, judged, received
+from tests.stores import Problem, claimed, judged, queue_order, received
 
 
 def _order(number: str, **changes: Any) -> Any:
@@ -24,10 +24,6 @@ def _read(store: Store, *judgements: Any) -> int:
     message = claimed(store)
     store.store_judgement(message.id, message.claim_token, judgements)
     return message.id
-
-
-def _mail(revision: int, sequence: int) -> NewMail:
-    return NewMail(f"<{sequence}@x.example>", b"raw", "a@x.example", ("b@x.example",))
 
 
 def _some_of_everything(store: Store) -> None:
@@ -42,8 +38,8 @@ def _some_of_everything(store: Store) -> None:
     _read(store)
     _read(store, judged(_order("3")))
     for number in ("1", "2", "3"):
-        store.queue_notification("default", "zonos", number, "sha", _mail)
-    (mail,) = store.claim_outgoing(1, 60, outgoing_id=2)
+        queue_order(store, number)
+    (mail,) = store.claim_outgoing(1, 60, ids=[2])
     store.mark_sent(mail.id, str(mail.claim_token), "250 ok")
     store.record_published_file("/exports/a.csv", "standard", "00", rows=3, orders=[(1, 2), (2, 1)])
     store.erase(store.plan_erasure(Subject(ErasureKind.ORDER, "default", order_number="3")), "digest")
@@ -162,7 +158,10 @@ DAMAGE = [
     ("DELETE FROM order_line WHERE order_id = 2", "order row 2: it has 0 lines, its content another number"),
     ("UPDATE order_line SET position = 9 WHERE order_id = 2", "1 orders whose lines have gaps"),
     ("UPDATE order_line SET order_id = 99 WHERE order_id = 2", "1 rows of order_line without their orders (order_id)"),
-    ("DELETE FROM outgoing WHERE id = 2", "the sequence of merchant default has gaps: 2 mails, the last is number 3"),
+    (
+        "DELETE FROM outgoing_order WHERE id = 2",
+        "the sequence of merchant default has gaps: 2 orders, the last is number 3",
+    ),
     ("UPDATE outgoing SET next_attempt_at = NULL WHERE id = 1", "1 outgoing mails that wait without a time"),
     (
         "UPDATE outgoing SET next_attempt_at = '2026-11-23' WHERE id = 2",
@@ -172,6 +171,10 @@ DAMAGE = [
     (
         "UPDATE outgoing SET claim_token = 'x', claimed_until = '2026-11-23' WHERE id = 2",
         "1 outgoing mails that are over and still claimed",
+    ),
+    (
+        "UPDATE outgoing SET state = 'digested' WHERE id = 2",
+        "1 outgoing mails that went with a digest that is not there",
     ),
     ("UPDATE outgoing SET raw = X'' WHERE id = 1", "1 outgoing mails without octets that are not erased"),
     ("UPDATE orders SET customer_name = 'Ana' WHERE id = 3", "1 erased orders that still have content"),

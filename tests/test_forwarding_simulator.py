@@ -31,8 +31,9 @@ from ion.demo.forwarding.words import words_of
 from ion.demo.show_forward import show_forward
 from ion.errors import SettingError
 from ion.payloads import read_payload
-from ion.store import NewMail, open_store
+from ion.store import open_store
 from tests.orders import rendered
+from tests.stores import queue_order
 
 ION = Path(__file__).resolve().parents[1] / "ion"
 PACKAGE = ION / "demo" / "forwarding"
@@ -841,9 +842,7 @@ def test_a_forward_shown_makes_no_secret_in_the_place_of_one_that_was_lost(
 ) -> None:
     assert show_forward(["gmail"], "en", tmp_path)
     store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
-    store.queue_notification(
-        "default", "zonos", "1", "sha", lambda *_: NewMail("<1@x.example>", b"sent", "a@x.example", ("b@x.example",))
-    )
+    queue_order(store, "1")
     store.close()
 
     def losing_the_keys(raw: bytes, **_: object) -> bytes:

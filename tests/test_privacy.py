@@ -24,7 +24,6 @@ from ion.store import (
     ErasureKind,
     ExportOrder,
     JobState,
-    NewMail,
     NewMessage,
     Store,
     Subject,
@@ -34,7 +33,7 @@ from ion.store.engine import make_engine
 from ion.store.mentions import Mention
 from ion.store.tables import Base
 from tests.orders import small_order
-from tests.stores import Judged, Problem, an_address, claimed, judged, received, table_of
+from tests.stores import Judged, Problem, an_address, claimed, judged, queue_order, received, table_of
 from tests.test_imap_confirmations import ENGLISH, gmail, judge
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -374,31 +373,36 @@ def test_a_mail_that_could_not_be_read_loses_its_octets_and_one_not_read_yet_is_
     assert problems(store) == []
 
 
-def _mail(revision: int, sequence: int) -> NewMail:
-    return NewMail(f"<{sequence}@x.example>", f"To: x\r\n\r\n{ANA}".encode(), "a@x.example", ("shop@x.example",))
+def _queue(store: Store, number: str, content: str = "a", **how: Any) -> None:
+    queue_order(store, number, content, raw=f"To: x\r\n\r\n{ANA}".encode(), **how)
 
 
 def test_outgoing_mails_of_the_erased_lose_their_octets_and_are_not_sent(store: Store) -> None:
     for number in ("1", "2"):
-        store.queue_notification("default", "zonos", number, "sha", _mail)
-    (first,) = store.claim_outgoing(1, 60, outgoing_id=1)
+        _queue(store, number)
+    (first,) = store.claim_outgoing(1, 60, ids=[1])
     assert erase(store, of_customer())["outgoing"] == 2
     with pytest.raises(ClaimLostError):
         store.mark_sent(first.id, str(first.claim_token), "250 ok")
-    assert [(mail.state, mail.raw, mail.rcpt_tos) for mail in store.list_outgoing()] == [("failed", b"", ())] * 2
+    assert [(mail.state, mail.raw, mail.address) for mail in store.list_outgoing()] == [
+        ("failed", b"", "erased-1"),
+        ("failed", b"", "erased-2"),
+    ]
     assert store.claim_outgoing(9, 60) == ()
     with pytest.raises(StoreError, match="erased"):
-        store.queue_notification("default", "zonos", "1", "other", _mail)
-    store.queue_notification("default", "zonos", "3", "sha", _mail)
+        _queue(store, "1", "other")
+    _queue(store, "3")
     assert [mail.sequence for mail in store.list_outgoing()] == [1, 2, 3]
     assert problems(store) == []
 
 
 def test_a_merchant_is_erased_whole_and_alone(store: Store) -> None:
     read(store, judged(an_order("1", BEN)))
-    store.create_merchant("shop", domain="mail.example", mail_to=["orders@secret-shop.example"], payload_ids=["77"])
+    store.create_merchant("shop", domain="mail.example", payload_ids=["77"])
+    store.set_mail_to("shop", ["orders@secret-shop.example"], note="asked by ops@secret-shop.example")
+    store.set_sending("shop", sender="orders@secret-shop.example")
     store.add_address("shop", "own@secret-shop.example")
-    store.queue_notification("shop", "zonos", "9", "sha", _mail)
+    _queue(store, "9", merchant="shop")
     address = an_address(store, "shop")
     for number in range(3):
         raw = f"Subject: {number}\r\n\r\n".encode()
@@ -607,7 +611,7 @@ def test_a_database_of_the_schema_before_is_migrated_with_what_it_holds(store: S
     from ion.store.schema import MIGRATIONS
 
     read(store, judged(an_order("1")))
-    store.queue_notification("default", "zonos", "1", "sha", _mail)
+    _queue(store, "1")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     # As `bring_to_head` does it: rebuilding a table must not touch the rows that refer to it.

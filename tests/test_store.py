@@ -19,14 +19,16 @@ from ion.store import (
     ClaimLostError,
     JobState,
     NewMail,
+    Queued,
     Store,
+    TakenOrder,
     open_store,
 )
 from ion.store.engine import make_engine
 from ion.store.migrations import HEAD
 from ion.store.schema import MIGRATIONS
 from ion.store.tables import Base
-from tests.stores import an_address, received, table_of
+from tests.stores import an_address, queue_order, received, table_of
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -133,19 +135,19 @@ def test_two_writers_never_overwrite_each_other(store: Store) -> None:
         for _ in range(25):
             with store.writing() as connection:
                 value = connection.execute(
-                    sa.text("SELECT mail_to FROM merchant" + ("" if is_sqlite else " FOR UPDATE"))
+                    sa.text("SELECT sender FROM merchant" + ("" if is_sqlite else " FOR UPDATE"))
                 ).scalar_one()
-                connection.execute(sa.text("UPDATE merchant SET mail_to = :value"), {"value": str(int(value) + 1)})
+                connection.execute(sa.text("UPDATE merchant SET sender = :value"), {"value": str(int(value) + 1)})
 
     is_sqlite = store._is_sqlite
     with store.writing() as connection:
-        connection.execute(sa.text("UPDATE merchant SET mail_to = '0'"))
+        connection.execute(sa.text("UPDATE merchant SET sender = '0'"))
     threads = [threading.Thread(target=add_one) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert table_of(store, "SELECT mail_to FROM merchant") == [("100",)]
+    assert table_of(store, "SELECT sender FROM merchant") == [("100",)]
 
 
 def test_threads_that_create_databases_at_once_each_create_their_own(tmp_path: Path) -> None:
@@ -176,9 +178,9 @@ def test_the_default_merchant_is_there_with_a_secret_address(store: Store) -> No
 
 
 def test_a_merchant_is_created_with_all_it_is_given(store: Store) -> None:
-    made = store.create_merchant("shop-2", domain="X.example", mail_to=["ä@b.example"], locale="de", payload_ids=["77"])
+    made = store.create_merchant("shop-2", domain="X.example", locale="de", payload_ids=["77"])
     assert store.merchant("shop-2") == made
-    assert made.mail_to == ("ä@b.example",)
+    assert made.mail_to == ()
     assert made.locale == "de"
     assert made.addresses[0].endswith("@x.example")
     assert store.merchant_for_payload("77") == "shop-2"
@@ -208,7 +210,7 @@ def test_an_unknown_merchant_is_an_error_everywhere(store: Store) -> None:
         lambda: store.set_mail_to("nobody", []),
         lambda: store.rotate_address("nobody", domain="x.example"),
         lambda: store.add_address("nobody", "a@b.example"),
-        lambda: store.queue_notification("nobody", "zonos", "1", "sha", _mail),
+        lambda: queue_order(store, "1", merchant="nobody"),
     ):
         with pytest.raises(UnknownMerchantError, match="nobody"):
             call()
@@ -252,41 +254,59 @@ def test_an_old_address_stays_valid_until_it_is_retired(store: Store) -> None:
 # Outgoing mail
 
 
-def _mail(revision: int, sequence: int) -> NewMail:
-    return NewMail(f"<{revision}.{sequence}@x.example>", f"{revision} {sequence}".encode(), "a@x.example", ("b@x.ä",))
-
-
 def test_one_content_is_queued_once_and_other_content_is_the_next_revision(store: Store) -> None:
-    first = store.queue_notification("default", "zonos", "1", "sha-a", _mail)
-    again = store.queue_notification("default", "zonos", "1", "sha-a", _mail)
-    changed = store.queue_notification("default", "zonos", "1", "sha-b", _mail)
-    back = store.queue_notification("default", "zonos", "1", "sha-a", _mail)
-    other = store.queue_notification("default", "zonos", "2", "sha-a", _mail)
+    first, again = queue_order(store, "1", "a"), queue_order(store, "1", "a")
+    changed, back = queue_order(store, "1", "b"), queue_order(store, "1", "a")
+    other = queue_order(store, "2", "a")
     assert [one.created for one in (first, again, changed, back, other)] == [True, False, True, True, True]
-    assert again.mail == first.mail
-    numbers = [(one.mail.revision, one.mail.sequence) for one in (first, changed, back, other)]
+    assert again.mails == first.mails
+    numbers = [(one.mails[0].revision, one.mails[0].sequence) for one in (first, changed, back, other)]
     assert numbers == [(1, 1), (2, 2), (3, 3), (1, 4)]
-    assert first.mail.raw == b"1 1"
-    assert first.mail.rcpt_tos == ("b@x.ä",)
-    assert first.mail.state == "queued"
+    (mail,) = first.mails
+    assert (mail.raw, mail.address, mail.state) == (b"raw", "b@x.example", "queued")
+
+
+def test_a_revision_is_built_with_what_was_told_before_and_an_address_that_was_not_told_is_told_later(
+    store: Store,
+) -> None:
+    seen: list[tuple[TakenOrder, str]] = []
+
+    def build(taken: TakenOrder, address: str) -> NewMail:
+        seen.append((taken, address))
+        return NewMail(f"<{len(seen)}@x.example>", b"raw", "a@x.example")
+
+    def queue(content: str, *addresses: str) -> Queued:
+        key = "default", "zonos", "1"
+        return store.queue_notification(*key, (content, f"sha-{content}"), lambda _: addresses, build)
+
+    queue("a", "x@x.example", "y@x.example", "x@x.example")
+    queue("b", "x@x.example")
+    late = queue("b", "x@x.example", "z@x.example")
+    first, second = TakenOrder(1, 1, None), TakenOrder(2, 2, "a")
+    assert seen == [
+        (first, "x@x.example"), (first, "y@x.example"), (second, "x@x.example"), (second, "z@x.example"),
+    ]  # fmt: skip
+    assert not late.created
+    assert [mail.address for mail in late.mails] == ["x@x.example", "z@x.example"]
+    assert store.check()["problems"] == []
 
 
 def test_a_mail_that_cannot_be_built_leaves_no_gap(store: Store) -> None:
-    def fail(revision: int, sequence: int) -> NewMail:
+    def fail(taken: TakenOrder, address: str) -> NewMail:
         raise RenderError("no")
 
-    store.queue_notification("default", "zonos", "1", "sha", _mail)
+    queue_order(store, "1")
     with pytest.raises(RenderError):
-        store.queue_notification("default", "zonos", "2", "sha", fail)
-    assert store.queue_notification("default", "zonos", "3", "sha", _mail).mail.sequence == 2
+        store.queue_notification("default", "zonos", "2", ("a", "a"), lambda _: ["b@x.example"], fail)
+    assert queue_order(store, "3").mails[0].sequence == 2
     assert store.check()["problems"] == []
 
 
 def _queue_many(url: str, prefix: str, count: int) -> None:
     store = open_store(url)
     for number in range(count):
-        store.queue_notification("default", "zonos", f"{prefix}-{number}", "sha", _mail)
-    store.queue_notification("default", "zonos", "shared", f"sha-{prefix}", _mail)
+        queue_order(store, f"{prefix}-{number}")
+    queue_order(store, "shared", prefix)
     store.close()
 
 
@@ -298,16 +318,16 @@ def test_several_processes_queue_without_gaps_or_doubles(store: Store, store_url
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     mails = store.list_outgoing()
-    assert [mail.sequence for mail in sorted(mails, key=lambda mail: mail.sequence)] == list(range(1, 79))
-    assert sorted(mail.revision for mail in mails if mail.order_number == "shared") == [1, 2, 3]
+    assert [mail.sequence for mail in sorted(mails, key=lambda mail: mail.sequence or 0)] == list(range(1, 79))
+    assert sorted(mail.revision or 0 for mail in mails if mail.order_number == "shared") == [1, 2, 3]
     assert store.check()["problems"] == []
 
 
 def test_outgoing_mail_is_claimed_once_and_ends_as_the_relay_says(store: Store) -> None:
     for number in range(4):
-        store.queue_notification("default", "zonos", str(number), "sha", _mail)
+        queue_order(store, str(number))
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=5), tick=False) as clock:
-        (named,) = store.claim_outgoing(1, 60, outgoing_id=3)
+        (named,) = store.claim_outgoing(1, 60, ids=[3])
         assert named.order_number == "2"
         first, second, third = store.claim_outgoing(9, 60)
         assert store.claim_outgoing(9, 60) == ()
@@ -335,10 +355,10 @@ def test_outgoing_mail_that_a_clock_ahead_queued_or_claimed_is_due_once_the_cloc
     store: Store, ahead: timedelta
 ) -> None:
     with time_machine.travel(datetime.now(UTC) + ahead, tick=False) as clock:
-        store.queue_notification("default", "zonos", "1", "sha", _mail)
+        queue_order(store, "1")
         (early,) = store.claim_outgoing(9, 60)
         store.mark_retry(early.id, str(early.claim_token), "450 later", 30)
-        (lost,) = store.claim_outgoing(9, 60, outgoing_id=early.id)
+        (lost,) = store.claim_outgoing(9, 60, ids=[early.id])
         clock.shift(-ahead)
         (found,) = store.claim_outgoing(9, 60)
         assert (found.id, found.attempts) == (lost.id, 3)
@@ -348,7 +368,7 @@ def test_outgoing_mail_that_a_clock_ahead_queued_or_claimed_is_due_once_the_cloc
 
 
 def test_clocks_that_are_minutes_apart_do_not_take_outgoing_mail_from_each_other(store: Store) -> None:
-    store.queue_notification("default", "zonos", "1", "sha", _mail)
+    queue_order(store, "1")
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=4), tick=False) as clock:
         assert len(store.claim_outgoing(9, 60)) == 1
         clock.shift(timedelta(minutes=-4))

@@ -9,6 +9,7 @@ serves SQLite and PostgreSQL.
     tables, types       the tables, the states, instants that stay aware
     plain_sql           statements that run with every mail, straight to the driver
     merchants           merchants and their secret addresses
+    subscriptions       which addresses are told of a merchant's orders
     messages            raw mail, and who is reading it
     imap_folders        how far IMAP folders were fetched, how their accounts fare
     confirmations       what mail providers ask before they forward
@@ -43,11 +44,12 @@ from ion.store.messages import (
     NoSuchAddressError,
 )
 from ion.store.orders import ExportOrder, Orders
-from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued
+from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
+from ion.store.subscriptions import KINDS, Subscription, Subscriptions
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
 from ion.store.types import (
@@ -62,6 +64,7 @@ from ion.store.types import (
 
 __all__ = [
     "DEFAULT_MERCHANT",
+    "KINDS",
     "RULE_KINDS",
     "AddedMessage",
     "ClaimLostError",
@@ -101,6 +104,8 @@ __all__ = [
     "Store",
     "StoredNotification",
     "Subject",
+    "Subscription",
+    "TakenOrder",
     "TrustPolicy",
     "TrustRule",
     "TrustRuleError",
@@ -110,6 +115,7 @@ __all__ = [
 
 class Store(
     Merchants,
+    Subscriptions,
     Messages,
     ImapFolders,
     Judgements,

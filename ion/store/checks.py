@@ -210,6 +210,8 @@ def _order_rules() -> _Rules:
 def _outgoing_rules() -> _Rules:
     mail = tables.Outgoing
     waits = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value])
+    digested = col(mail.state) == OutgoingState.DIGESTED.value
+    yield "outgoing mails that went with a digest that is not there", mail, (digested, col(mail.digest_id).is_(None))
     yield "outgoing mails that wait without a time", mail, (waits, col(mail.next_attempt_at).is_(None))
     yield "outgoing mails that are over and still have a time", mail, (~waits, col(mail.next_attempt_at).is_not(None))
     claimed = col(mail.claim_token).is_not(None)
@@ -288,7 +290,7 @@ def _job_rules(now: datetime) -> _Rules:
 
 
 def _in_sequences(connection: sa.Connection) -> Iterator[str]:
-    outgoing, notification = tables.Outgoing, tables.Notification
+    outgoing, notification = tables.OutgoingOrder, tables.Notification
     sequences = connection.execute(
         sa.select(col(outgoing.merchant), sa.func.count(), sa.func.max(col(outgoing.sequence)))
         .group_by(col(outgoing.merchant))
@@ -296,7 +298,7 @@ def _in_sequences(connection: sa.Connection) -> Iterator[str]:
     )
     for merchant, number, last in sequences:
         if number != last:
-            yield f"the sequence of merchant {merchant} has gaps: {number} mails, the last is number {last}"
+            yield f"the sequence of merchant {merchant} has gaps: {number} orders, the last is number {last}"
     positions = (
         sa.select(col(notification.message_id))
         .group_by(col(notification.message_id))

@@ -1,6 +1,5 @@
 """Merchants, the secret addresses their mail is forwarded to, and the ids that payloads name them by."""
 
-import json
 import re
 import secrets
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from ion.store import tables
 from ion.store.engine import Database, insert_new, one_row
 from ion.store.plain_sql import PlainSql
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import storable, utc_now
+from ion.store.types import SubscriptionState, storable, utc_now
 
 # 40: `ion-` + name + `-` + 10 stays within the 64 octets of a local part (RFC 5321, 4.5.3.1.1).
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -23,12 +22,16 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 @dataclass(frozen=True)
 class Merchant:
-    """A merchant as it stands. `mail_to`: where its notifications are sent; `addresses`: the secret addresses valid
-    now, newest first; `payload_ids`: how payloads name it; `locale`: language of its notifications, None: as set."""
+    """A merchant as it stands. `mail_to`: the addresses that are told of its orders; `addresses`: the secret addresses
+    valid now, newest first; `payload_ids`: how payloads name it. `locale`, `sender`, `reply_to`, `relay`: of its
+    notifications, None: as the settings have it."""
 
     name: str
     mail_to: tuple[str, ...]
     locale: str | None
+    sender: str | None
+    reply_to: str | None
+    relay: str | None
     addresses: tuple[str, ...]
     payload_ids: tuple[str, ...]
 
@@ -42,7 +45,7 @@ class Merchants(Database):
             if _exists(connection, DEFAULT_MERCHANT):
                 return
         with self.writing() as connection:
-            if _insert(connection, DEFAULT_MERCHANT, (), None):
+            if _insert(connection, DEFAULT_MERCHANT, None):
                 _new_address(connection, DEFAULT_MERCHANT, domain)
 
     def create_merchant(
@@ -50,7 +53,6 @@ class Merchants(Database):
         name: str,
         *,
         domain: str,
-        mail_to: Iterable[str] = (),
         locale: str | None = None,
         payload_ids: Iterable[str] = (),
     ) -> Merchant:
@@ -61,7 +63,7 @@ class Merchants(Database):
         if not _NAME.fullmatch(name):
             raise StoreError(f"{name!r} is no merchant name: at most 40 lower-case letters, digits and inner hyphens")
         with self.writing() as connection:
-            if not _insert(connection, name, mail_to, locale):
+            if not _insert(connection, name, locale):
                 raise StoreError(f"there is a merchant {name} already")
             _new_address(connection, name, domain)
             for payload_id in payload_ids:
@@ -81,11 +83,13 @@ class Merchants(Database):
             names = connection.execute(sa.select(col(tables.Merchant.name)).order_by(col(tables.Merchant.name)))
             return tuple(_merchant(connection, name) for name in names.scalars().all())
 
-    def set_mail_to(self, name: str, mail_to: Iterable[str]) -> None:
-        """Replace the addresses that the merchant's notifications are sent to. Raises UnknownMerchantError."""
+    def set_sending(self, name: str, **values: str | None) -> None:
+        """Set any of `locale`, `sender`, `reply_to`, `relay` of a merchant's notifications; None: as the settings have
+        it. Raises UnknownMerchantError."""
+        assert set(values) <= {"locale", "sender", "reply_to", "relay"}
         with self.writing() as connection:
             changed = connection.execute(
-                sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(mail_to=_dump(mail_to))
+                sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(**values)
             )
             one_row(changed, _unknown(name))
 
@@ -187,8 +191,8 @@ def _exists(connection: sa.Connection, name: str) -> bool:
     return found is not None
 
 
-def _insert(connection: sa.Connection, name: str, mail_to: Iterable[str], locale: str | None) -> bool:
-    row = {"name": name, "mail_to": _dump(mail_to), "locale": locale, "created_at": utc_now()}
+def _insert(connection: sa.Connection, name: str, locale: str | None) -> bool:
+    row = {"name": name, "locale": locale, "created_at": utc_now()}
     return insert_new(connection, tables.Merchant, "name", **row) is not None
 
 
@@ -202,8 +206,11 @@ def _new_address(connection: sa.Connection, merchant: str, domain: str) -> str:
 
 
 def _merchant(connection: sa.Connection, name: str) -> Merchant:
+    table, told = tables.Merchant, tables.Subscription
     row = connection.execute(
-        sa.select(col(tables.Merchant.mail_to), col(tables.Merchant.locale)).where(col(tables.Merchant.name) == name)
+        sa.select(col(table.locale), col(table.sender), col(table.reply_to), col(table.relay)).where(
+            col(table.name) == name
+        )
     ).one_or_none()
     if row is None:
         raise _unknown(name)
@@ -218,10 +225,18 @@ def _merchant(connection: sa.Connection, name: str) -> Merchant:
         .where(col(tables.MerchantPayloadId.merchant) == name)
         .order_by(col(tables.MerchantPayloadId.payload_id))
     )
-    return Merchant(
-        name, tuple(json.loads(row.mail_to)), row.locale, tuple(addresses.scalars()), tuple(payload_ids.scalars())
+    mail_to = connection.execute(
+        sa.select(col(told.address))
+        .where(col(told.merchant) == name, col(told.state) == SubscriptionState.ACTIVE.value)
+        .order_by(col(told.id))
     )
-
-
-def _dump(texts: Iterable[str]) -> str:
-    return json.dumps(list(texts), ensure_ascii=False)
+    return Merchant(
+        name=name,
+        mail_to=tuple(mail_to.scalars()),
+        locale=row.locale,
+        sender=row.sender,
+        reply_to=row.reply_to,
+        relay=row.relay,
+        addresses=tuple(addresses.scalars()),
+        payload_ids=tuple(payload_ids.scalars()),
+    )

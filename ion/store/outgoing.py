@@ -1,18 +1,21 @@
-"""Outgoing mail: finished notifications on their way to the relay.
+"""Outgoing mail: finished notifications on their way to the relay, one mail for each address.
 
-    queued -> sent          the relay took it
+    queued -> sent          the relay took it                       sent -> bounced      it came back
            -> retry         the relay could not take it now; claimable again when its time comes
-           -> failed        the relay refused it for good
+           -> failed        the relay refused it for good, or the time for trying is over
+           -> cancelled     a person does not want it sent
+    gathered -> digested    waits for the day's digest; then a digest, a mail of its own, carries it
+    failed, cancelled, bounced -> queued       a person wants it sent again
 
-A claim is a lease with a token beside the state. One that was made by a clock that was ahead and has been put right
-since holds nothing up: it ends later than any claim of now. A process that dies between the relay's answer and
-`mark_sent` leads to a second mail with the same octets and the same Message-ID, which the receiving side knows as a
-duplicate.
+The order that a mail tells of is taken in with the mails in one transaction: a revision and the merchant's next
+sequence number, which all its mails share. A claim is a lease with a token beside the state. One that was made by a
+clock that was ahead and has been put right since holds nothing up: it ends later than any claim of now. A process that
+dies between the relay's answer and `mark_sent` leads to a second mail with the same octets and the same Message-ID,
+which the receiving side knows as a duplicate.
 """
 
-import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,39 +25,54 @@ from sqlmodel import col
 
 from ion.errors import StoreError
 from ion.store import tables
-from ion.store.engine import Database, one_row
+from ion.store.engine import Database, insert_new
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.privacy import is_erased
 from ion.store.types import OutgoingState, storable, utc_now
 
+_WAITING = (OutgoingState.QUEUED.value, OutgoingState.RETRY.value)
+
 
 @dataclass(frozen=True)
 class NewMail:
-    """A finished mail: its octets with CRLF lines, its Message-ID, its envelope."""
+    """A finished mail: its octets with CRLF lines, its Message-ID, its envelope sender. `gathered`: it waits for the
+    digest of its address; `return_token`: the secret part of the envelope sender, where bounces are read."""
 
     message_id: str
     raw: bytes
     mail_from: str
-    rcpt_tos: tuple[str, ...]
+    return_token: str | None = None
+    gathered: bool = False
+
+
+@dataclass(frozen=True)
+class TakenOrder:
+    """A revision that is told of. `previous_json`: content of the revision before; None for the first, and where it is
+    not known any more."""
+
+    revision: int
+    sequence: int
+    previous_json: str | None
 
 
 @dataclass(frozen=True)
 class OutgoingMail:
-    """A row of the queue. `next_attempt_at`: when it is due (None: it is over); `last_reply`: the relay's last words;
-    `claim_token`: set on rows returned by `claim_outgoing`."""
+    """A row of the queue. `sequence` to `revision`: of the order it tells of, None for a digest. `next_attempt_at`:
+    when it is due (None: it is over, or gathered); `last_reply`: the relay's last words; `claim_token`: set on rows
+    returned by `claim_outgoing`; `digest_id`: the digest that carried it."""
 
     id: int
     merchant: str
-    sequence: int
-    platform: str
-    order_number: str
-    revision: int
-    content_sha256: str
+    sequence: int | None
+    platform: str | None
+    order_number: str | None
+    revision: int | None
+    address: str
     message_id: str
     raw: bytes
     mail_from: str
-    rcpt_tos: tuple[str, ...]
+    digest_id: int | None
     state: str
     attempts: int
     last_reply: str | None
@@ -66,10 +84,10 @@ class OutgoingMail:
 
 @dataclass(frozen=True)
 class Queued:
-    """`created` is False where this content was queued before: then `mail` is that row."""
+    """`created` is False where this content was queued before; `mails`: its mails, for the addresses asked for."""
 
-    mail: OutgoingMail
     created: bool
+    mails: tuple[OutgoingMail, ...]
 
 
 class Outgoings(Database):
@@ -80,64 +98,110 @@ class Outgoings(Database):
         merchant: str,
         platform: str,
         order_number: str,
-        content_sha256: str,
-        build: Callable[[int, int], NewMail],
+        content: tuple[str, str],
+        addresses: Callable[[bool], Sequence[str]],
+        build: Callable[[TakenOrder, str], NewMail],
     ) -> Queued:
-        """Queue the mail of an order, once for each content of it.
+        """Take an order in and queue its mails, once for each content of it and each address.
 
-        The content of the order's newest queued mail again: nothing new. Other content: the next revision, 1 for the
-        first. `build(revision, sequence)` makes the mail with its revision and the merchant's next sequence number; it
-        is called inside the transaction, so it must not use the store; what it raises goes to the caller and leaves
-        no gap in the sequence. Raises UnknownMerchantError, StoreError where the order was erased.
+        `content`: the order's canonical JSON and its digest. The content of the order's newest revision again: nothing
+        new, but for an address that was not told of it. Other content: the next revision, 1 for the first.
+        `addresses(is_change)` names whom to tell, each once. `build(taken, address)` makes a mail; both are called
+        inside the transaction, so they must not use the store; what they raise goes to the caller and leaves no gap in
+        the sequence. Raises UnknownMerchantError, StoreError where the order was erased.
         """
-        table = tables.Outgoing
+        content_json, content_sha256 = content
+        table, now = tables.OutgoingOrder, utc_now()
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             if is_erased(connection, merchant, platform, order_number):
                 raise StoreError(f"order {order_number} was erased here; nothing is sent for it")
-            newest = connection.execute(
-                _rows()
+            revisions: Any = connection.execute(
+                sa.select(
+                    col(table.id),
+                    col(table.sequence),
+                    col(table.revision),
+                    col(table.content_json),
+                    col(table.content_sha256),
+                )
                 .where(col(table.merchant) == merchant)
                 .where(col(table.platform) == platform)
                 .where(col(table.order_number) == order_number)
                 .order_by(col(table.revision).desc())
-                .limit(1)
-            ).one_or_none()
-            if newest is not None and newest.content_sha256 == content_sha256:
-                return Queued(_mail(newest), False)
-            last = connection.execute(
-                sa.select(sa.func.max(col(table.sequence))).where(col(table.merchant) == merchant)
-            ).scalar()
-            revision, sequence = (newest.revision + 1 if newest else 1), (last or 0) + 1
-            mail = build(revision, sequence)
-            now = utc_now()
-            new_id = connection.execute(
-                sa.insert(table)
-                .values(
-                    merchant=merchant,
-                    sequence=sequence,
-                    platform=platform,
-                    order_number=order_number,
-                    revision=revision,
-                    content_sha256=content_sha256,
-                    message_id=mail.message_id,
-                    raw=mail.raw,
-                    mail_from=mail.mail_from,
-                    rcpt_tos=json.dumps(mail.rcpt_tos, ensure_ascii=False),
-                    state=OutgoingState.QUEUED.value,
-                    state_at=now,
-                    created_at=now,
-                    next_attempt_at=now,
-                    attempts=0,
+                .limit(2)
+            ).all()
+            newest = revisions[0] if revisions else None
+            order_id: Any
+            created = False
+            if newest is None or newest.content_sha256 != content_sha256:
+                created = True
+                last = connection.execute(
+                    sa.select(sa.func.max(col(table.sequence))).where(col(table.merchant) == merchant)
+                ).scalar()
+                taken = TakenOrder(
+                    newest.revision + 1 if newest else 1, (last or 0) + 1, newest.content_json if newest else None
                 )
-                .returning(col(table.id))
-            ).scalar_one()
-            return Queued(_mail(connection.execute(_rows().where(col(table.id) == new_id)).one()), True)
+                row = {"merchant": merchant, "platform": platform, "order_number": order_number, "created_at": now}
+                row |= {"sequence": taken.sequence, "revision": taken.revision}
+                row |= {"content_sha256": content_sha256, "content_json": content_json}
+                order_id = connection.execute(sa.insert(table).values(**row).returning(col(table.id))).scalar_one()
+            else:
+                before = revisions[1] if len(revisions) > 1 else None
+                taken = TakenOrder(newest.revision, newest.sequence, before.content_json if before else None)
+                order_id = newest.id
+            told = tuple(dict.fromkeys(addresses(taken.revision > 1)))
+            mails = [_mail_for(connection, merchant, order_id, taken, address, build, now) for address in told]
+            return Queued(created, tuple(mails))
+
+    def queue_digest(
+        self,
+        merchant: str,
+        address: str,
+        before: datetime,
+        limit: int,
+        build: Callable[[Sequence[OutgoingMail]], NewMail],
+    ) -> OutgoingMail | None:
+        """Queue one digest of up to `limit` mails gathered for an address before that instant, oldest first; None where
+        there are none. `build` is called inside the transaction, as in `queue_notification`."""
+        mail, now = tables.Outgoing, utc_now()
+        with self.writing() as connection:
+            lock_merchant(connection, merchant)
+            gathered = [
+                _mail(row)
+                for row in connection.execute(
+                    _rows()
+                    .where(col(mail.merchant) == merchant, col(mail.address) == address)
+                    .where(col(mail.state) == OutgoingState.GATHERED.value, col(mail.created_at) < before)
+                    .order_by(col(mail.id))
+                    .limit(limit)
+                )
+            ]
+            if not gathered:
+                return None
+            digest_id = _insert(connection, merchant, None, address, build(gathered), now)
+            connection.execute(
+                sa.update(mail)
+                .where(col(mail.id).in_([one.id for one in gathered]))
+                .values(state=OutgoingState.DIGESTED.value, state_at=now, digest_id=digest_id)
+            )
+            return _mail(connection.execute(_rows().where(col(mail.id) == digest_id)).one())
+
+    def gathered_addresses(self, before: datetime) -> tuple[tuple[str, str], ...]:
+        """Merchant and address of all for whom mail was gathered before that instant."""
+        mail = tables.Outgoing
+        query = (
+            sa.select(col(mail.merchant), col(mail.address))
+            .where(col(mail.state) == OutgoingState.GATHERED.value, col(mail.created_at) < before)
+            .distinct()
+            .order_by(col(mail.merchant), col(mail.address))
+        )
+        with self.reading() as connection:
+            return tuple((merchant, address) for merchant, address in connection.execute(query))
 
     def claim_outgoing(
-        self, limit: int, lease_seconds: float, *, outgoing_id: int | None = None
+        self, limit: int, lease_seconds: float, *, ids: Sequence[int] | None = None
     ) -> tuple[OutgoingMail, ...]:
-        """Take up to `limit` mails that are due, oldest first, or only the one named, due or not. Others cannot take
+        """Take up to `limit` mails that are due, oldest first, or only those named, due or not. Others cannot take
         them for `lease_seconds`, which is to be the same for all. Each claim counts as an attempt."""
         table, now = tables.Outgoing, utc_now()
         until, ahead = now + timedelta(seconds=lease_seconds), now + CLOCKS_APART
@@ -149,80 +213,204 @@ class Outgoings(Database):
         is_due = sa.or_(col(table.next_attempt_at) <= now, col(table.state_at) > ahead)
         query = (
             sa.select(col(table.id))
-            .where(col(table.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value]))
+            .where(col(table.state).in_(_WAITING))
             .where(is_free)
-            .where(is_due if outgoing_id is None else col(table.id) == outgoing_id)
-            .order_by(col(table.id))
+            .where(is_due if ids is None else col(table.id).in_(ids))
+            .order_by(col(table.next_attempt_at), col(table.id))
             .limit(limit)
         )
         with self.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()
         with self.writing() as connection:
-            claimed = []
-            for found in connection.execute(query.with_for_update(skip_locked=True)).scalars().all():
-                connection.execute(
-                    sa.update(table)
-                    .where(col(table.id) == found)
-                    .values(
-                        claim_token=secrets.token_hex(16),
-                        claimed_until=until,
-                        attempts=table.attempts + 1,
-                    )
-                )
-                claimed.append(_mail(connection.execute(_rows().where(col(table.id) == found)).one()))
-            return tuple(claimed)
+            found = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
+            connection.execute(
+                sa.update(table)
+                .where(col(table.id).in_(found))
+                .values(claim_token=secrets.token_hex(16), claimed_until=until, attempts=table.attempts + 1)
+            )
+            rows = connection.execute(_rows().where(col(table.id).in_(found)).order_by(col(table.id)))
+            return tuple(_mail(row) for row in rows)
 
     def mark_sent(self, outgoing_id: int, claim_token: str, reply: str) -> None:
         """The relay took the mail. `reply`: its words. Raises ClaimLostError."""
-        self._end_claim(outgoing_id, claim_token, OutgoingState.SENT, reply, None)
+        self.mark_all_sent([(outgoing_id, claim_token, reply)])
+
+    def mark_all_sent(self, taken: Sequence[tuple[int, str, str]]) -> None:
+        """The relay took these mails: id, claim token, the relay's words. Raises ClaimLostError where a claim was
+        lost; then nothing was changed."""
+        with self.writing() as connection:
+            for outgoing_id, claim_token, reply in taken:
+                _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
 
     def mark_retry(self, outgoing_id: int, claim_token: str, reply: str, delay_seconds: float) -> None:
         """The relay could not take it now; it is due again after `delay_seconds`. Raises ClaimLostError."""
-        self._end_claim(outgoing_id, claim_token, OutgoingState.RETRY, reply, delay_seconds)
+        with self.writing() as connection:
+            _end_claim(connection, outgoing_id, claim_token, OutgoingState.RETRY, reply, delay_seconds)
 
     def mark_failed(self, outgoing_id: int, claim_token: str, reply: str) -> None:
-        """The relay refused the mail for good. Raises ClaimLostError."""
-        self._end_claim(outgoing_id, claim_token, OutgoingState.FAILED, reply, None)
+        """The relay refused the mail for good, which a person has to know. Raises ClaimLostError."""
+        with self.writing() as connection:
+            _end_claim(connection, outgoing_id, claim_token, OutgoingState.FAILED, reply, None)
+            mail = _mail(connection.execute(_rows().where(col(tables.Outgoing.id) == outgoing_id)).one())
+            what = "the day's digest" if mail.order_number is None else f"order {mail.order_number}"
+            add_alert(
+                connection,
+                mail.merchant,
+                "refused",
+                f"{what}: the mail to {mail.address} was refused for good: {mail.last_reply}",
+                outgoing_id,
+            )
 
-    def list_outgoing(self, merchant: str | None = None, state: str | None = None) -> tuple[OutgoingMail, ...]:
+    def release_outgoing(self, claims: Sequence[tuple[int, str]]) -> None:
+        """Give claimed mails back untried, as if they had not been claimed. What is not ours any more stays."""
+        table = tables.Outgoing
+        with self.writing() as connection:
+            for outgoing_id, claim_token in claims:
+                connection.execute(
+                    sa.update(table)
+                    .where(col(table.id) == outgoing_id, col(table.claim_token) == claim_token)
+                    .values(claim_token=None, claimed_until=None, attempts=table.attempts - 1)
+                )
+
+    def requeue_outgoing(self, outgoing_id: int) -> OutgoingMail:
+        """Try a mail again now: one that failed, was cancelled or came back, or that waits. Raises StoreError where it
+        cannot: it was sent, or erased."""
+        again = (OutgoingState.FAILED, OutgoingState.CANCELLED, OutgoingState.BOUNCED, *map(OutgoingState, _WAITING))
+        return self._move(outgoing_id, again, OutgoingState.QUEUED, "cannot be sent again")
+
+    def cancel_outgoing(self, outgoing_id: int) -> OutgoingMail:
+        """Do not send a mail that waits, is gathered, or failed. Raises StoreError where it is too late."""
+        waiting = (*map(OutgoingState, _WAITING), OutgoingState.GATHERED, OutgoingState.FAILED)
+        return self._move(outgoing_id, waiting, OutgoingState.CANCELLED, "cannot be cancelled")
+
+    def list_outgoing(
+        self, merchant: str | None = None, state: str | None = None, *, ids: Sequence[int] | None = None
+    ) -> tuple[OutgoingMail, ...]:
         """Rows of the queue, oldest first, octets included."""
         query = _rows().order_by(col(tables.Outgoing.id))
         if merchant is not None:
             query = query.where(col(tables.Outgoing.merchant) == merchant)
         if state is not None:
             query = query.where(col(tables.Outgoing.state) == state)
+        if ids is not None:
+            query = query.where(col(tables.Outgoing.id).in_(ids))
         with self.reading() as connection:
             return tuple(_mail(row) for row in connection.execute(query))
 
-    def _end_claim(
-        self, outgoing_id: int, claim_token: str, state: OutgoingState, reply: str, delay_seconds: float | None
-    ) -> None:
+    def _move(self, outgoing_id: int, states: Sequence[OutgoingState], to: OutgoingState, refusal: str) -> OutgoingMail:
         table, now = tables.Outgoing, utc_now()
         with self.writing() as connection:
             moved = connection.execute(
                 sa.update(table)
                 .where(col(table.id) == outgoing_id)
-                .where(col(table.claim_token) == claim_token)
+                .where(col(table.state).in_([state.value for state in states]))
+                .where(col(table.erased_at).is_(None))
+                .where(sa.or_(col(table.claimed_until).is_(None), col(table.claimed_until) <= now))
                 .values(
-                    state=state.value,
+                    state=to.value,
                     state_at=now,
-                    last_reply=storable(reply[:500]),
-                    next_attempt_at=None if delay_seconds is None else now + timedelta(seconds=delay_seconds),
+                    next_attempt_at=now if to is OutgoingState.QUEUED else None,
                     claim_token=None,
                     claimed_until=None,
                 )
             )
-            one_row(moved, ClaimLostError(f"outgoing mail {outgoing_id} is no longer claimed with this token"))
+            row = connection.execute(_rows().where(col(table.id) == outgoing_id)).one_or_none()
+            if row is None:
+                raise StoreError(f"there is no outgoing mail {outgoing_id}; `ion outbox --all` shows them")
+            if moved.rowcount != 1:
+                why = "it is being sent at this moment" if row.claim_token else f"it is {row.state}"
+                raise StoreError(f"outgoing mail {outgoing_id} {refusal}: {why}")
+            return _mail(row)
+
+
+def add_alert(connection: sa.Connection, merchant: str, kind: str, text: str, outgoing_id: int | None = None) -> bool:
+    """Tell a person, once of each kind for an outgoing mail; whether it is new. `text` may name orders and addresses:
+    it is shown to staff and never logged."""
+    row = {"merchant": merchant, "kind": kind, "text": storable(text[:1000]), "outgoing_id": outgoing_id}
+    return insert_new(connection, tables.Alert, "id", **row, created_at=utc_now(), seen_at=None) is not None
+
+
+def _mail_for(
+    connection: sa.Connection,
+    merchant: str,
+    order_id: int,
+    taken: TakenOrder,
+    address: str,
+    build: Callable[[TakenOrder, str], NewMail],
+    now: datetime,
+) -> OutgoingMail:
+    """The mail that tells an address of an order: the one that is there, or a new one."""
+    mail = tables.Outgoing
+    known = _rows().where(col(mail.order_id) == order_id, col(mail.address) == storable(address))
+    row = connection.execute(known).one_or_none()
+    if row is None:
+        new_id = _insert(connection, merchant, order_id, address, build(taken, address), now)
+        row = connection.execute(_rows().where(col(mail.id) == new_id)).one()
+    return _mail(row)
+
+
+def _insert(
+    connection: sa.Connection, merchant: str, order_id: int | None, address: str, new: NewMail, now: datetime
+) -> int:
+    table = tables.Outgoing
+    new_id = connection.execute(
+        sa.insert(table)
+        .values(
+            merchant=merchant,
+            order_id=order_id,
+            address=storable(address),
+            return_token=new.return_token,
+            message_id=new.message_id,
+            raw=new.raw,
+            mail_from=new.mail_from,
+            state=(OutgoingState.GATHERED if new.gathered else OutgoingState.QUEUED).value,
+            state_at=now,
+            created_at=now,
+            next_attempt_at=None if new.gathered else now,
+            attempts=0,
+        )
+        .returning(col(table.id))
+    ).scalar_one()
+    assert new_id is not None
+    return new_id
+
+
+def _end_claim(
+    connection: sa.Connection,
+    outgoing_id: int,
+    claim_token: str,
+    state: OutgoingState,
+    reply: str,
+    delay_seconds: float | None,
+) -> None:
+    table, now = tables.Outgoing, utc_now()
+    moved = connection.execute(
+        sa.update(table)
+        .where(col(table.id) == outgoing_id)
+        .where(col(table.claim_token) == claim_token)
+        .values(
+            state=state.value,
+            state_at=now,
+            last_reply=storable(reply[:500]),
+            next_attempt_at=None if delay_seconds is None else now + timedelta(seconds=delay_seconds),
+            claim_token=None,
+            claimed_until=None,
+        )
+    )
+    if moved.rowcount != 1:
+        raise ClaimLostError(f"outgoing mail {outgoing_id} is no longer claimed with this token")
 
 
 _FIELDS = tuple(OutgoingMail.__dataclass_fields__)
+_OF_ORDER = ("sequence", "platform", "order_number", "revision")
 
 
 def _rows() -> "sa.Select[*tuple[Any, ...]]":
-    return sa.select(*(getattr(tables.Outgoing, name) for name in _FIELDS))
+    mail, order = tables.Outgoing, tables.OutgoingOrder
+    columns = (getattr(order if name in _OF_ORDER else mail, name) for name in _FIELDS)
+    return sa.select(*columns).select_from(mail).outerjoin(order, col(order.id) == col(mail.order_id))
 
 
 def _mail(row: Any) -> OutgoingMail:
-    values = dict(zip(_FIELDS, row, strict=True))
-    return OutgoingMail(**values | {"rcpt_tos": tuple(json.loads(values["rcpt_tos"]))})
+    return OutgoingMail(**dict(zip(_FIELDS, row, strict=True)))

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 from sqlmodel import col
 
 from ion.store import tables
@@ -330,7 +331,8 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
         key = (row.merchant, row.platform, row.order_number)
         if mention is None or key in order_keys or mention.in_octets(row.raw):
             outgoing.add(row.id)
-            further_keys.add(key)
+            if row.order_number is not None:  # else a digest, whose mails are rows of their own
+                further_keys.add(key)
     if mention is not None:
         messages |= {row.id for row in _streamed(connection, _raw_of(subject), 1) if mention.in_octets(row.raw)}
         messages |= {row.id for row in _streamed(connection, _senders_of(subject)) if mention.in_text(row.mail_from)}
@@ -381,11 +383,23 @@ def _notifications_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
 
 
 def _outgoing_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
-    mail = tables.Outgoing
-    query: sa.Select[*tuple[Any, ...]] = sa.select(
-        col(mail.id), col(mail.merchant), col(mail.platform), col(mail.order_number), col(mail.raw)
-    ).where(col(mail.erased_at).is_(None))
-    return _within(query, mail, subject)
+    mail, order, carrier = tables.Outgoing, tables.OutgoingOrder, sa.orm.aliased(tables.Outgoing)
+    query: sa.Select[*tuple[Any, ...]] = (
+        sa.select(col(mail.id), col(mail.merchant), col(order.platform), col(order.order_number), col(mail.raw))
+        .select_from(mail)
+        .outerjoin(order, col(order.id) == col(mail.order_id))
+        .where(col(mail.erased_at).is_(None))
+    )
+    if subject.merchant is not None:
+        query = query.where(col(mail.merchant) == subject.merchant)
+    if subject.order_number is not None:
+        # A digest that carries one of the order's mails goes too.
+        carried = sa.select(col(carrier.digest_id)).where(
+            col(carrier.order_id).in_(sa.select(col(order.id)).where(col(order.order_number) == subject.order_number)),
+            col(carrier.digest_id).is_not(None),
+        )
+        query = query.where(sa.or_(col(order.order_number) == subject.order_number, col(mail.id).in_(carried)))
+    return query
 
 
 def _within(query: "sa.Select[*tuple[Any, ...]]", table: Any, subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
@@ -501,16 +515,23 @@ def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, 
 
 
 def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:
-    """The octets and the envelope. What still waited is not sent any more."""
-    mail = tables.Outgoing
-    waiting = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value])
+    """The octets, the content, the envelope, and what the relay and bounces said. What still waited is not sent any
+    more."""
+    mail, order = tables.Outgoing, tables.OutgoingOrder
+    waiting = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value, OutgoingState.GATHERED.value])
+    orders = sa.select(col(mail.order_id)).where(col(mail.id).in_(ids))
+    connection.execute(sa.update(order).where(col(order.id).in_(orders)).values(content_json=None))
+    connection.execute(sa.update(tables.Bounce).where(col(tables.Bounce.outgoing_id).in_(ids)).values(diagnostic=None))
+    connection.execute(sa.delete(tables.Alert).where(col(tables.Alert.outgoing_id).in_(ids)))
     connection.execute(
         sa.update(mail)
         .where(col(mail.id).in_(ids))
         .values(
             raw=b"",
             mail_from="",
-            rcpt_tos="[]",
+            # Part of a key: each has one of its own.
+            address=sa.literal(f"{ERASED}-") + sa.cast(col(mail.id), sa.String),
+            return_token=None,
             last_reply=None,
             state=sa.case((waiting, OutgoingState.FAILED.value), else_=col(mail.state)),
             next_attempt_at=None,
@@ -551,4 +572,10 @@ def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
     """The merchant's own addresses, so that no more mail is taken for it, and the ids that payloads name it by."""
     connection.execute(sa.delete(tables.MerchantAddress).where(col(tables.MerchantAddress.merchant) == name))
     connection.execute(sa.delete(tables.MerchantPayloadId).where(col(tables.MerchantPayloadId.merchant) == name))
-    connection.execute(sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(mail_to="[]"))
+    told, event = tables.Subscription, tables.SubscriptionEvent
+    subscriptions = sa.select(col(told.id)).where(col(told.merchant) == name)
+    connection.execute(sa.delete(event).where(col(event.subscription_id).in_(subscriptions)))
+    connection.execute(sa.delete(told).where(col(told.merchant) == name))
+    connection.execute(sa.delete(tables.Alert).where(col(tables.Alert.merchant) == name))
+    own = {"sender": None, "reply_to": None, "relay": None}
+    connection.execute(sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(**own))

@@ -18,6 +18,7 @@ from ion.store.types import (
     NotificationState,
     OrderState,
     OutgoingState,
+    SubscriptionState,
     UtcDateTime,
     one_of,
 )
@@ -38,14 +39,51 @@ class Base(SQLModel):
 
 
 class Merchant(Base, table=True):
-    """A tenant. `mail_to`: JSON list of the addresses its notifications are sent to."""
+    """A tenant. `sender`, `reply_to` and `relay` are None where the installation's own are used."""
 
     __tablename__ = "merchant"
 
     name: str = Field(primary_key=True)
-    mail_to: str
     locale: str | None
+    sender: str | None
+    reply_to: str | None
+    relay: str | None
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Subscription(Base, table=True):
+    """An address that is told of a merchant's orders. `kinds`: words with blanks between; `locale`: None where it is
+    the merchant's. Never deleted: what an address was asked and answered stays known."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "address"),
+        sa.CheckConstraint("mode IN ('single', 'daily')", name="mode"),
+        one_of("state", SubscriptionState),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    address: str
+    kinds: str
+    mode: str
+    locale: str | None
+    state: str
+    state_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SubscriptionEvent(Base, table=True):
+    """What happened to a subscription, when, and by whom or why. Lines are only added."""
+
+    __tablename__ = "subscription_event"
+    __table_args__ = (sa.CheckConstraint("what IN ('opted in', 'opted out', 'changed', 'paused')", name="what"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscription_id: int = Field(foreign_key="subscription.id", index=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    what: str
+    note: str
 
 
 class MerchantAddress(Base, table=True):
@@ -239,18 +277,14 @@ class OrderRevision(Base, table=True):
     applied_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Outgoing(Base, table=True):
-    """A finished mail on its way to the relay. `sequence` runs without gaps for each merchant.
+class OutgoingOrder(Base, table=True):
+    """A revision of an order that is to be told of. `sequence` runs without gaps for each merchant; `content_json` is
+    None where it is not known (told of by an older version) or erased."""
 
-    `claim_token` and `claimed_until` are set while somebody is handing it to the relay.
-    """
-
-    __tablename__ = "outgoing"
+    __tablename__ = "outgoing_order"
     __table_args__ = (
         sa.UniqueConstraint("merchant", "sequence"),
         sa.UniqueConstraint("merchant", "platform", "order_number", "revision"),
-        sa.Index(None, "state", "next_attempt_at"),
-        one_of("state", OutgoingState),
         sa.CheckConstraint("sequence >= 1", name="sequence"),
         sa.CheckConstraint("revision >= 1", name="revision"),
     )
@@ -262,9 +296,34 @@ class Outgoing(Base, table=True):
     order_number: str
     revision: int
     content_sha256: str
+    content_json: str | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Outgoing(Base, table=True):
+    """A finished mail for one address on its way to the relay.
+
+    `order_id`: None for a digest, which carries the mails whose `digest_id` it is. `return_token`: the secret part of
+    the envelope sender that bounces come to, None where none are read. `claim_token` and `claimed_until` are set while
+    somebody is handing it to the relay.
+    """
+
+    __tablename__ = "outgoing"
+    __table_args__ = (
+        sa.UniqueConstraint("order_id", "address"),
+        sa.UniqueConstraint("return_token"),
+        sa.Index(None, "state", "next_attempt_at"),
+        one_of("state", OutgoingState),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+    order_id: int | None = Field(foreign_key="outgoing_order.id")
+    digest_id: int | None = Field(foreign_key="outgoing.id", index=True)
+    address: str
+    return_token: str | None
     message_id: str
     mail_from: str
-    rcpt_tos: str
     state: str
     state_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
@@ -275,6 +334,37 @@ class Outgoing(Base, table=True):
     last_reply: str | None
     raw: bytes
     erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Bounce(Base, table=True):
+    """What a bounce (RFC 3464) said of an outgoing mail. `message_id`: the message that brought it."""
+
+    __tablename__ = "bounce"
+    __table_args__ = (sa.UniqueConstraint("outgoing_id", "message_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    outgoing_id: int = Field(foreign_key="outgoing.id")
+    message_id: int = Field(foreign_key="message.id", index=True)
+    action: str
+    status: str | None
+    diagnostic: str | None
+    hard: bool
+    received_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Alert(Base, table=True):
+    """Something that a person has to know, until `seen_at`. One of a kind for each outgoing mail."""
+
+    __tablename__ = "alert"
+    __table_args__ = (sa.UniqueConstraint("kind", "outgoing_id"), sa.Index(None, "seen_at"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", index=True)
+    kind: str
+    text: str
+    outgoing_id: int | None = Field(foreign_key="outgoing.id")
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
 class JobRun(Base, table=True):

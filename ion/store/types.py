@@ -41,12 +41,25 @@ class OrderState(StrEnum):
 
 
 class OutgoingState(StrEnum):
-    """queued -> sent | retry | failed."""
+    """queued -> sent | retry | failed | cancelled; sent -> bounced; or gathered -> digested, by a digest that is queued
+    then."""
 
+    GATHERED = "gathered"
+    DIGESTED = "digested"
     QUEUED = "queued"
-    SENT = "sent"
     RETRY = "retry"
+    SENT = "sent"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    BOUNCED = "bounced"
+
+
+class SubscriptionState(StrEnum):
+    """active: told; paused: its mail came back again and again; ended: it opted out."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
 
 
 class JobState(StrEnum):

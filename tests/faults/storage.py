@@ -278,7 +278,7 @@ def _corrupt(database: Path) -> Iterator[None]:
     """Every page of the file, with nothing left in the log that would stand for it."""
     connection = sqlite3.connect(database, timeout=20)
     # The program's connections let go of what they remember when somebody else has written.
-    connection.execute("UPDATE merchant SET mail_to = mail_to")
+    connection.execute("UPDATE merchant SET locale = locale")
     connection.commit()
     assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "the log is in use"
     connection.close()
