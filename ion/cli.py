@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ion import __version__, cli_trust
+from ion.cli_dkim import dkim_app
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
 from ion.cli_privacy import erase_app, purge
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 app.add_typer(merchant_app, name="merchant")
+app.add_typer(dkim_app, name="dkim")
 app.command(epilog="Example: ion held --merchant default | jq '{notification, order_number, reason}'")(cli_trust.held)
 app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)

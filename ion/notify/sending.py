@@ -1,19 +1,20 @@
-"""From an approved order to the relay: render with the installation's keys and settings, queue, submit.
+"""From an approved order to the relay: render with the installation's keys and settings, sign, queue, submit.
 
-The queue is a row of the store with the finished mail in it: a mail is rendered once, and a retry sends the same
-octets with the same Message-ID. Reading back comes in as a function, because this side never imports the reading one.
+The queue is a row of the store with the finished mail in it: a mail is rendered and signed once, and a retry sends the
+same octets with the same Message-ID. Reading back comes in as a function, because this side never imports the reading
+one.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any, cast
 
 from ion.config import Settings
 from ion.contract import Notification, language
 from ion.errors import SettingError, UnreachableError
 from ion.keys import key_ring
-from ion.notify.render import Envelope, ReadBack, Rendered, render
+from ion.notify.render import Envelope, ReadBack, Rendered, mail_address, render
+from ion.notify.signing import Signer
 from ion.notify.submit import RefusedError, Relay, submit
 from ion.notify.templates import Templates
 from ion.order import Order
@@ -91,8 +92,10 @@ def send_order(
             revision=revision,
             sequence=sequence,
         )
-        envelope_to = tuple(parseaddr(recipient)[1] for recipient in to)
-        return NewMail(mail.message_id, mail.raw, parseaddr(settings.sender)[1], envelope_to)
+        # By the same reading as the header's: another one may take a name before the address for the address.
+        mail_from, *rcpt_tos = (mail_address(address).addr_spec for address in (settings.sender, *to))
+        raw = Signer.from_settings(settings).sign(mail.raw)
+        return NewMail(mail.message_id, raw, mail_from, tuple(rcpt_tos))
 
     queued = store.queue_notification(merchant, order.platform, order.order_number, content_sha256(order), build)
     state, reply = _submit(store, queued.mail, settings)
