@@ -229,14 +229,14 @@ class Signer:
         signatures = b""
         for key in keys:
             tags = (
-                f"v=1; a={key.algorithm.value}-sha256; c=relaxed/relaxed; d={domain};\r\n"
-                f"\ts={key.selector}; t={int(signed_at.timestamp())};\r\n"
+                f"v=1; a={key.algorithm.value}-sha256; c=relaxed/relaxed;\r\n"
+                f"\td={domain}; s={key.selector};\r\n\tt={int(signed_at.timestamp())};\r\n"
                 f"\th={_folded(names)};\r\n\tbh={body_hash};\r\n\tb="
             )
             unsigned = f"DKIM-Signature: {tags}".encode("ascii")
             signature = self._signature(key, covered + relaxed_field(unsigned).removesuffix(b"\r\n"))
             text = base64.b64encode(signature).decode()
-            lines = "\r\n\t".join(text[place : place + 72] for place in range(0, len(text), 72))
+            lines = "\r\n\t".join(text[place : place + 64] for place in range(0, len(text), 64))
             signatures += unsigned + lines.encode("ascii") + b"\r\n"
         return signatures + mail
 
@@ -305,8 +305,8 @@ def _covered(fields: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, ...], byte
 
 @lru_cache(maxsize=64)  # mails of one kind have the same fields
 def _folded(names: tuple[str, ...]) -> str:
-    """h= in lines of at most 74 columns; blanks may stand around its colons (RFC 6376, 3.5)."""
-    lines = textwrap.wrap(" : ".join(names), 74, break_on_hyphens=False)
+    """h= in lines of at most 66 characters; blanks may stand around its colons (RFC 6376, 3.5)."""
+    lines = textwrap.wrap(" : ".join(names), 66, break_on_hyphens=False)
     return "\r\n\t ".join(lines).replace(" : ", ":")
 
 
@@ -315,12 +315,15 @@ def _from_domain(fields: tuple[bytes, ...]) -> str | None:
     """The domain of the one address in the one From field, in lower case; None where there is no such thing."""
     if len(fields) != 1:
         return None
-    import email.policy  # slow, and only needed where a mail is signed
+    import email.errors  # slow, and only needed where a mail is signed
+    import email.policy
 
     value = fields[0].partition(b":")[2].decode("utf-8", "replace")
     try:
         header: Any = email.policy.default.header_factory("From", re.sub(r"\r?\n", "", value).strip())
         (address,) = header.addresses
+        if any(isinstance(defect, email.errors.InvalidHeaderDefect) for defect in header.defects):
+            return None  # others may read another address in it
     except Exception:  # the library's parser raises many things on what is no address
         return None
     domain = str(address.domain).lower()
