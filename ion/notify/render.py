@@ -9,6 +9,7 @@ never break the contract silently.
 import email.policy
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,11 +30,25 @@ from ion.notify.templates import Templates
 from ion.order import EXACT, Order, canonical_text
 from ion.seal import Key, make_imprint, make_seal
 
+
+class _Policy(email.policy.EmailPolicy):
+    """Writes address fields itself: where the library (CPython before 3.13) folds within a quoted name, it leaves out
+    the quotation marks, and what stands in the name becomes addresses."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        """The octets of a header field, with CR LF at its end."""
+        if getattr(value, "addresses", ()):
+            return f"{name}: {_written(value.addresses)}\r\n".encode("ascii")
+        return super().fold_binary(name, value)
+
+
 # 7-bit transfer encodings only: not every relay on the way speaks 8BITMIME (RFC 6152), and one that does not bounces.
-_POLICY = email.policy.SMTP.clone(cte_type="7bit")
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 _HEADER_LENGTH = 180
 _ADDRESS_FORM = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>|(?P<bare>[^<>]*)", re.DOTALL)
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)  # dot-atom of RFC 5322
+_ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+_NAME_LENGTH = 60  # of a name that is written as it is; a longer one is encoded, which can be folded
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII | re.IGNORECASE)
 
 
@@ -217,14 +232,53 @@ def _message_id(values: Sequence[Entry], sender: str) -> str:
 
 
 def mail_address(text: str) -> MailAddress:
+    """One address, `name@host` or `Name <name@host>`, for a header or an envelope. Raises SettingError for all else."""
     found = _ADDRESS_FORM.fullmatch(text.strip())
-    local, _, domain = ((found["address"] or found["bare"] or "") if found else "").rpartition("@")
-    if not found or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain) or "=?" in local:
+    address = (found["address"] or found["bare"] or "") if found else ""
+    if not found or not is_address(address):
         raise SettingError(
             f"{text!r} is not a mail address; give name@host or Name <name@host>, a host in letters of ASCII (xn--...)"
         )
-    name = re.sub(r'^"(.*)"$', r"\1", (found["name"] or "").strip())
+    name = (found["name"] or "").strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])  # RFC 5322, 3.2.4
+    local, _, domain = address.rpartition("@")
     return MailAddress(display_name=_header_text(name), username=local, domain=domain)
+
+
+def is_address(text: str) -> bool:
+    """True for `name@host` alone in the plain form that every server takes (RFC 5321, 4.1.2, lengths of 4.5.3.1): no
+    quotation, comment, route, blank or control character, ASCII only."""
+    local, _, domain = text.rpartition("@")
+    return bool(
+        _LOCAL_PART.fullmatch(local)
+        and _DOMAIN.fullmatch(domain)
+        and "=?" not in local
+        and len(local) <= 64
+        and len(text) <= 254
+        and all(len(label) <= 63 for label in domain.split("."))
+    )
+
+
+def _written(addresses: Sequence[MailAddress]) -> str:
+    """Addresses as the value of a header field (RFC 5322, 3.4), one a line."""
+    return ",\r\n ".join(
+        f"{_phrase(one.display_name)} <{one.addr_spec}>" if one.display_name else one.addr_spec for one in addresses
+    )
+
+
+def _phrase(name: str) -> str:
+    """A name as a phrase: atoms or one quoted string, which are never folded, or encoded words (RFC 2047, 5 (3))."""
+    if len(name) <= _NAME_LENGTH and _ATOMS.fullmatch(name):
+        return name
+    if len(name) <= _NAME_LENGTH and name.isascii():
+        return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    pieces = [""]
+    for letter in name:
+        if len((pieces[-1] + letter).encode()) > 45:  # an encoded word has at most 75 characters (RFC 2047, 2)
+            pieces.append("")
+        pieces[-1] += letter
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(piece.encode()).decode()}?=" for piece in pieces)
 
 
 class _Phrases:
