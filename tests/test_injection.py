@@ -313,7 +313,10 @@ def test_what_is_not_one_plain_address_is_refused_everywhere(value: str, place: 
         return
     address = mail_address(value).addr_spec
     assert value.strip() == address or re.fullmatch(rf"[^<>]*<{re.escape(address)}>", value.strip())
-    assert place != "everywhere" or assert_safe_everywhere(raw, address) is None  # the others are seen there
+    if place == "everywhere":
+        assert_safe_everywhere(raw, address)
+    else:
+        assert set(header_of(raw)) - {"reply-to"} == _OUR_FIELDS
 
 
 @pytest.mark.parametrize("value", sorted(HARMLESS))
@@ -471,7 +474,7 @@ def test_a_mail_that_holds_the_words_of_the_dialogue_arrives_whole_and_alone(rel
     assert relay.mails[before:] == [(SENDER, (RECIPIENT,), raw)]
 
 
-@each_value
+@pytest.mark.parametrize("value", HOSTILE[::3], ids=range(len(HOSTILE[::3])))
 def test_the_envelope_of_a_mail_has_the_addresses_of_its_header(
     value: str, store: Store, relay: Sink, tmp_path: Path
 ) -> None:

@@ -62,8 +62,8 @@ def submit(raw: bytes, mail_from: str, rcpt_tos: Sequence[str], relay: Relay) ->
 
 
 def _check(raw: bytes, mail_from: str, rcpt_tos: Sequence[str]) -> None:
-    """The library reads an address anew and may find another one in it; and it sends octets as they are, while servers do
-    not agree on what a bare CR or LF ends."""
+    """The library reads an address anew and may find another one in it; and it sends octets as they are, while servers
+    do not agree on what a bare CR or LF ends."""
     if mail_from and not is_address(mail_from):  # empty: RFC 5321, 4.5.5
         raise NotHandedOverError("the sender is no mail address")
     for number, address in enumerate(rcpt_tos, 1):
