@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ion.reading import read_message
-from tests.bench import carriers, comparison, cost, doors, python_tools
+from tests.bench import carriers, comparison, cost, doors, python_tools, sending
 from tests.bench.forwarding import main
 from tests.bench.mails import INLINE, NAMED, edited, forwarded, header_like, newsletter, sent
 from tests.bench.tables import share, table
@@ -170,3 +170,13 @@ def test_the_doors_print_every_row_with_its_ratio_or_what_is_missing(capsys: pyt
     is_root = os.getuid() == 0  # Postfix starts as nobody else
     assert output.count("| a connection per message") == (2 if is_root else 1)
     assert ("not measured: Postfix starts as root only" in output) != is_root
+
+
+def test_the_cost_of_sending_prints_every_step_and_they_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    sending.main(["cost", "--rounds", "1", "--mails", "1"])
+    output = capsys.readouterr().out
+    for name, order in sending.five_lines().items():
+        assert len(order.lines) == 5
+        *steps, total, _, aim = row(output, f"{name} ")[1:]
+        assert len(steps) == len(sending.STEPS) and all(float(step) > 0 for step in steps) and aim == "9 ms"
+        assert abs(sum(map(float, steps)) - float(total)) < 0.1  # of one mail; all are printed rounded
