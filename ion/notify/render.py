@@ -176,7 +176,7 @@ def _prove(
     raw: bytes,
 ) -> None:
     """Read each body in a mail of its own, and the mail, back; raise RenderError for the first that is not exact."""
-    for name, octets in (*_alone(text, html, attachment, order), ("mail", raw)):
+    for name, octets in (*_alone(text, html, attachment), ("mail", raw)):
         judged = read_back(octets, (key,))
         if len(judged) != 1:
             raise RenderError(
@@ -196,15 +196,15 @@ def _prove(
         raise RenderError(f"the {name} does not read back exactly: {field}: {reason}", field=field)
 
 
-def _alone(text: str, html: str, attachment: bytes, order: Order) -> Iterator[tuple[str, bytes]]:
-    for name, parts in (
-        ("text part", (text, None, None)),
-        ("HTML part", (None, html, None)),
-        ("attachment", (None, None, attachment)),
+def _alone(text: str, html: str, attachment: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each body as a mail of its own, octets as they are: the whole mail proves how they are encoded for the way."""
+    for name, kind, octets in (
+        ("text part", "text/plain", text.encode()),
+        ("HTML part", "text/html", html.encode()),
+        ("attachment", "application/json", attachment),
     ):
-        message = EmailMessage(policy=_POLICY)
-        _set_bodies(message, parts[0], parts[1], parts[2], order)
-        yield name, message.as_bytes()
+        head = f"MIME-Version: 1.0\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        yield name, head.encode() + octets
 
 
 def _lost(order: Order, notification: Notification, result: JudgedPart) -> tuple[str, str]:

@@ -7,6 +7,8 @@ one.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ion.config import Settings
@@ -53,9 +55,14 @@ def render_order(
         key=key_ring(settings).sealing_key(merchant),
         language=language(settings.locale),
         envelope=Envelope(settings.sender, tuple(recipients), settings.reply_to),
-        templates=Templates(settings.templates_dir),
+        templates=_templates(settings.templates_dir),
         read_back=read_back,
     )
+
+
+@lru_cache(maxsize=8)  # compiling them takes several times as long as the rest of a mail; changed files are noticed
+def _templates(folder: Path | None) -> Templates:
+    return Templates(folder)
 
 
 def send_order(

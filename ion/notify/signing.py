@@ -82,7 +82,6 @@ class DkimKeys:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._loaded: dict[Path, tuple[tuple[int, int], PrivateKey]] = {}
 
     def domains(self) -> tuple[str, ...]:
         """All domains with a key."""
@@ -161,16 +160,9 @@ class DkimKeys:
         """The key itself; the file is read again only where it has changed."""
         try:
             status = key.path.stat()
-            written = (status.st_mtime_ns, status.st_size)
-            known = self._loaded.get(key.path)
-            if known is not None and known[0] == written:
-                return known[1]
-            pem = key.path.read_bytes()
+            return _loaded(key, status.st_mtime_ns, status.st_size)
         except OSError as error:
             raise SettingError(f"the key file {key.path} cannot be read: {error.strerror}") from error
-        private = _private_of(pem, key)
-        self._loaded[key.path] = (written, private)
-        return private
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -359,7 +351,9 @@ def _new_pem(algorithm: Algorithm) -> bytes:
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _private_of(pem: bytes, key: DkimKey) -> "PrivateKey":
+@lru_cache(maxsize=64)
+def _loaded(key: DkimKey, written_ns: int, size: int) -> "PrivateKey":  # noqa: ARG001  # a file that changed is another one
+    pem = key.path.read_bytes()
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -40,7 +40,9 @@ class Templates:
             raise SettingError(f"the templates folder {folder} does not exist")
         loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(str(folder))] if folder else []
         loaders.append(jinja2.FunctionLoader(_built_in))
-        self._environment = ImmutableSandboxedEnvironment(
+        # The sandbox looks at every access: a quarter of a mail's cost, which our own templates need not bear.
+        environment = ImmutableSandboxedEnvironment if folder else jinja2.Environment
+        self._environment = environment(
             loader=jinja2.ChoiceLoader(loaders),
             undefined=jinja2.StrictUndefined,
             autoescape=lambda name: name is not None and ".html" in name,
@@ -84,6 +86,8 @@ def wrapped(text: str, indent: str = "  ") -> str:
 
     No line begins with `>`: a mail client would take it for a quotation.
     """
+    if len(text) <= TEXT_WIDTH and text.isprintable() and text == text.strip():
+        return text  # as most fields are
     lines = textwrap.wrap(text, TEXT_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     joined: list[str] = []
     for line in lines:
