@@ -22,6 +22,7 @@ from ion.cli_dkim import dkim_app
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
 from ion.cli_privacy import erase_app, purge
+from ion.cli_template import template_app
 from ion.config import masked
 from ion.console import (
     end,
@@ -52,6 +53,7 @@ app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the plat
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
 app.add_typer(imap_app)
 app.add_typer(erase_app, name="erase")
+app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)
 
 

@@ -19,7 +19,7 @@ LEVELS = [
     {"serve"},
     {"logs"},
     {"demo", "console"},
-    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_dkim"},
+    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_dkim", "cli_template"},
     {"cli"},
     {"__main__"},
 ]

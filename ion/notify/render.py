@@ -12,6 +12,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from email.headerregistry import Address as MailAddress
 from email.headerregistry import Group
@@ -19,7 +20,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from functools import reduce
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ion.contract import Entry, Language, Notification, canonical_bytes, entries, print_value
 from ion.contract.fields import Kind
@@ -91,6 +92,38 @@ class Rendered:
     seal: str
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A notification before its bodies are made. `notification`: complete; `values`: what the seal covers; `context`:
+    what the templates are given."""
+
+    order: Order
+    notification: Notification
+    values: tuple[Entry, ...]
+    seal: str
+    subject: str
+    context: dict[str, Any]
+
+
+def prepare(order: Order, notification: Notification, *, key: Key, language: Language) -> Prepared:
+    """What the templates print of `order`. Raises RenderError where the notification has no time of issue."""
+    notification = notification.model_copy(update={"order_number": order.order_number, "key_id": key.key_id})
+    if notification.issued_at is None:
+        raise RenderError("a notification needs its time of issue", field="proof.issued_at")
+    values = tuple(entries(notification, order))
+    seal = make_seal(values, key)
+    blocks = Blocks(values, order, seal, language)
+    subject = _subject(order, language)
+    context = {
+        "order": order,
+        "blocks": blocks,
+        "mail": _Phrases(language, order),
+        "language": language,
+        "subject": subject,
+    }
+    return Prepared(order, notification, values, seal, subject, context)
+
+
 def render(
     order: Order,
     notification: Notification,
@@ -107,42 +140,41 @@ def render(
     order number and key id are set here. Raises RenderError when a body does not come back exactly, SettingError for an
     address that is none.
     """
-    notification = notification.model_copy(update={"order_number": order.order_number, "key_id": key.key_id})
-    if notification.issued_at is None:
-        raise RenderError("a notification needs its time of issue", field="proof.issued_at")
-    values = list(entries(notification, order))
-    seal = make_seal(values, key)
-    blocks = Blocks(values, order, seal, language)
-    subject = _subject(order, language)
-    context = {
-        "order": order,
-        "blocks": blocks,
-        "mail": _Phrases(language, order),
-        "language": language,
-        "subject": subject,
-    }
-    text = templates.text(context)
-    html = templates.html(context)
-    shown = {"language": language.tag}
-    shown |= {kind: make_imprint(body, language.tag, seal, key) for kind, body in (("text", text), ("html", html))}
-    attachment = _attachment(notification, order, seal, shown)
-    message_id = _message_id(values, envelope.sender)
+    prepared = prepare(order, notification, key=key, language=language)
+    text = templates.text(prepared.context)
+    html = templates.html(prepared.context)
+    attachment = attachment_of(prepared, text, html, key=key, language=language)
+    mail = compose(prepared, text, html, attachment, language=language, envelope=envelope)
+    _prove(order, prepared.notification, text, html, attachment, key, read_back, mail.raw)
+    return mail
+
+
+def attachment_of(prepared: Prepared, text: str, html: str, *, key: Key, language: Language) -> bytes:
+    """The attachment of a mail with these bodies: it vouches for both."""
+    tag, seal = language.tag, prepared.seal
+    shown = {kind: make_imprint(body, tag, seal, key) for kind, body in (("text", text), ("html", html))}
+    return _attachment(prepared, {"language": tag, **shown})
+
+
+def compose(
+    prepared: Prepared, text: str, html: str, attachment: bytes, *, language: Language, envelope: Envelope
+) -> Rendered:
+    """The mail of these three, not read back. Raises SettingError for an address that is none."""
+    message_id = _message_id(prepared.values, envelope.sender)
     message = EmailMessage(policy=_POLICY)
-    message["Subject"] = subject
+    message["Subject"] = prepared.subject
     message["From"] = mail_address(envelope.sender)
     # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
     message["To"] = [mail_address(to) for to in envelope.recipients] or Group("undisclosed-recipients", ())
     if envelope.reply_to:
         message["Reply-To"] = mail_address(envelope.reply_to)
-    message["Date"] = format_datetime(notification.issued_at)
+    message["Date"] = format_datetime(cast(datetime, prepared.notification.issued_at))
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's out-of-office answers this
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
-    _set_bodies(message, text, html, attachment, order)
+    _set_bodies(message, text, html, attachment, prepared.order)
     message["Content-Language"] = language.tag  # last, or it would move into the first part
-    raw = message.as_bytes()
-    _prove(order, notification, text, html, attachment, key, read_back, raw)
-    return Rendered(raw, message_id, notification, order, seal)
+    return Rendered(message.as_bytes(), message_id, prepared.notification, prepared.order, prepared.seal)
 
 
 def _set_bodies(
@@ -159,9 +191,9 @@ def _set_bodies(
         message.add_attachment(attachment, "application", "json", filename=f"ion-{name}.json")
 
 
-def _attachment(notification: Notification, order: Order, seal: str, shown: dict[str, str]) -> bytes:
-    stated = {"notification": notification.to_json(), "order": order.to_json()}
-    document = {"ion": 1, **stated, "seal": seal, "shown": shown}
+def _attachment(prepared: Prepared, shown: dict[str, str]) -> bytes:
+    stated = {"notification": prepared.notification.to_json(), "order": prepared.order.to_json()}
+    document = {"ion": 1, **stated, "seal": prepared.seal, "shown": shown}
     return (json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
@@ -177,34 +209,63 @@ def _prove(
 ) -> None:
     """Read each body in a mail of its own, and the mail, back; raise RenderError for the first that is not exact."""
     for name, octets in (*_alone(text, html, attachment), ("mail", raw)):
-        judged = read_back(octets, (key,))
-        if len(judged) != 1:
-            raise RenderError(
-                f"the {name} holds {len(judged)} notifications instead of one; does the template print all blocks?",
-                field="notification",
-            )
-        result = judged[0]
-        if (
-            result.grade == "sealed"
-            and result.order == order
-            and result.notification == notification
-            # A template may say something of its own behind a heading, which belongs to no field.
-            and all(problem.code == "note" and problem.field is None for problem in result.problems)
-        ):
-            continue
-        field, reason = _lost(order, notification, result)
-        raise RenderError(f"the {name} does not read back exactly: {field}: {reason}", field=field)
+        lost = _first_lost(order, notification, read_back(octets, (key,)))
+        if lost:
+            field, reason = lost
+            raise RenderError(f"the {name} does not read back exactly: {field}: {reason}", field=field)
+
+
+def losses(prepared: Prepared, body: str, kind: str, *, key: Key, read_back: ReadBack) -> list[tuple[str | None, str]]:
+    """Every field that one body (`kind`: `text` or `html`) does not give back, and how; none where it is exact.
+
+    A body is read alone, as before a mail leaves; where it is not exact, it is held against an attachment, which tells
+    all that differs and not only the first. A field of None stands for more than are told one by one.
+    """
+    alone = _one_part("text/plain" if kind == "text" else "text/html", body.encode())
+    first = _first_lost(prepared.order, prepared.notification, read_back(alone, (key,)))
+    if first is None:
+        return []
+    # Without imprints: they would vouch for the body as it is.
+    message = EmailMessage(policy=_POLICY)
+    text, html = (body, None) if kind == "text" else (None, body)
+    _set_bodies(message, text, html, _attachment(prepared, {}), prepared.order)
+    judged = read_back(message.as_bytes(), (key,))
+    found = [
+        (problem.field, problem.message)
+        for result in judged
+        for problem in result.problems
+        if problem.field or problem.code != "note"
+    ]
+    return list(dict.fromkeys(found)) if len(judged) == 1 and found else [first]
 
 
 def _alone(text: str, html: str, attachment: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each body as a mail of its own, octets as they are: the whole mail proves how they are encoded for the way."""
-    for name, kind, octets in (
-        ("text part", "text/plain", text.encode()),
-        ("HTML part", "text/html", html.encode()),
-        ("attachment", "application/json", attachment),
+    yield "text part", _one_part("text/plain", text.encode())
+    yield "HTML part", _one_part("text/html", html.encode())
+    yield "attachment", _one_part("application/json", attachment)
+
+
+def _one_part(kind: str, octets: bytes) -> bytes:
+    """A body as a mail of its own, octets as they are: the whole mail proves how they are encoded for the way."""
+    head = f"MIME-Version: 1.0\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    return head.encode() + octets
+
+
+def _first_lost(order: Order, notification: Notification, judged: Sequence[JudgedPart]) -> tuple[str, str] | None:
+    """The first field that a mail read back does not give exactly, and how; None where it gives all."""
+    if len(judged) != 1:
+        reason = f"{len(judged)} notifications are read instead of one; does the template print all blocks?"
+        return "notification", reason
+    result = judged[0]
+    if (
+        result.grade == "sealed"
+        and result.order == order
+        and result.notification == notification
+        # A template may say something of its own behind a heading, which belongs to no field.
+        and all(problem.code == "note" and problem.field is None for problem in result.problems)
     ):
-        head = f"MIME-Version: 1.0\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-        yield name, head.encode() + octets
+        return None
+    return _lost(order, notification, result)
 
 
 def _lost(order: Order, notification: Notification, result: JudgedPart) -> tuple[str, str]:

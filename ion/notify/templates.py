@@ -7,6 +7,7 @@ inlined, its `@media` rules (dark mode, narrow screens) are kept.
 
 import re
 import textwrap
+import traceback
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,10 +19,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from ion.contract.forms import LINE_BREAK
-from ion.errors import RenderError, SettingError
+from ion.errors import IonError, RenderError, SettingError
 
 TEXT_WIDTH = 74
 HTML_NAME, TEXT_NAME = "order.html.j2", "order.txt.j2"
+NAMES = (HTML_NAME, TEXT_NAME)
 
 
 def built_in_folder() -> Path | Traversable:
@@ -32,12 +34,37 @@ def built_in_folder() -> Path | Traversable:
     return Path(__file__).resolve().parents[2] / "templates" / "email"
 
 
+def export_templates(folder: Path) -> list[Path]:
+    """Copy the built-in templates into `folder`, which is made where it is missing; the files written.
+
+    Raises IonError where one of them is there already, before anything is written, and where the folder cannot be
+    written.
+    """
+    paths = [folder / name for name in NAMES]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.exists() or path.is_symlink():
+                raise IonError(f"{path} is there already and stays as it is; name another folder")
+        for path in paths:
+            with path.open("xb") as file:  # never over one that came into being meanwhile
+                file.write((built_in_folder() / path.name).read_bytes())
+    except OSError as error:
+        raise IonError(f"the templates cannot be written into {folder}: {error.strerror}") from error
+    return paths
+
+
 class Templates:
-    """Loads and renders the two templates. `folder`: a merchant's own; what it lacks comes from the built-in ones."""
+    """Loads and renders the two templates. `folder`: a merchant's own; what it lacks comes from the built-in ones.
+
+    Raises SettingError for a folder that is none, cannot be read, or holds neither template: its owner would take the
+    built-in mail for the own one.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None and not folder.is_dir():
-            raise SettingError(f"the templates folder {folder} does not exist")
+        if folder is not None:
+            _check_folder(folder)
+        self._folder = folder
         loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(str(folder))] if folder else []
         loaders.append(jinja2.FunctionLoader(_built_in))
         # The sandbox looks at every access: a quarter of a mail's cost, which our own templates need not bear.
@@ -62,15 +89,45 @@ class Templates:
         """The plain text body, LF lines of at most `TEXT_WIDTH` columns where words allow it."""
         return self._render(TEXT_NAME, context)
 
+    def origin(self, name: str) -> str:
+        """Which of the two templates of this name is used: the path of the own one, or `built-in NAME`."""
+        own = self._folder / name if self._folder else None
+        return str(own) if own is not None and own.is_file() else f"built-in {name}"
+
     def _render(self, name: str, context: dict[str, Any]) -> str:
         try:
             return self._environment.get_template(name).render(context)
         except jinja2.TemplateSyntaxError as error:
             raise RenderError(f"template {error.name or name}, line {error.lineno}: {error.message}") from error
         except jinja2.TemplateError as error:
-            raise RenderError(f"template {name}: {error.message}") from error
+            raise RenderError(f"template {_place(error, name)}: {error.message}") from error
         except Exception as error:  # a merchant's template may divide by zero, recurse, call what is no function
-            raise RenderError(f"template {name}: {type(error).__name__}: {error}") from error
+            raise RenderError(f"template {_place(error, name)}: {type(error).__name__}: {error}") from error
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        if not folder.is_dir():
+            raise SettingError(f"the templates folder {folder} does not exist")
+        own = [entry for entry in folder.iterdir() if entry.name in NAMES]
+        for path in own:
+            path.open("rb").close()
+    except OSError as error:
+        raise SettingError(
+            f"{error.filename or folder}, of your own templates, cannot be read: {error.strerror}"
+        ) from error
+    if not own:
+        raise SettingError(
+            f"the templates folder {folder} holds neither {HTML_NAME} nor {TEXT_NAME}; "
+            f"`ion template export {folder}` writes both to begin with"
+        )
+
+
+def _place(error: Exception, name: str) -> str:
+    """The template and line in which an error came up; jinja2 gives its frames the template's own lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if frame.filename == "<template>" or frame.filename.endswith(f"/{name}")]
+    return f"{name}, line {inside[-1].lineno}" if inside else name
 
 
 def _built_in(name: str) -> str | None:
