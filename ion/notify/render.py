@@ -230,13 +230,11 @@ def losses(prepared: Prepared, body: str, kind: str, *, key: Key, read_back: Rea
     text, html = (body, None) if kind == "text" else (None, body)
     _set_bodies(message, text, html, _attachment(prepared, {}), prepared.order)
     judged = read_back(message.as_bytes(), (key,))
-    found = [
-        (problem.field, problem.message)
-        for result in judged
-        for problem in result.problems
-        if problem.field or problem.code != "note"
-    ]
-    return list(dict.fromkeys(found)) if len(judged) == 1 and found else [first]
+    found: dict[str | None, str] = {}
+    for problem in judged[0].problems if len(judged) == 1 else ():
+        if problem.field or problem.code != "note":
+            found.setdefault(problem.field, problem.message)
+    return list(found.items()) or [first]
 
 
 def _alone(text: str, html: str, attachment: bytes) -> Iterator[tuple[str, bytes]]:
