@@ -39,8 +39,10 @@ def own(folder: Path, name: str, old: str, new: str) -> Path:
     return folder
 
 
-def found(folder: Path, order: str = "every-field", tag: str = "en") -> list[Finding]:
-    return list(check_templates(Templates(folder), {order: HARD[order]}, [language(tag)], read_back=read_message))
+def found(folder: Path, *orders: str, tags: tuple[str, ...] = ("en",)) -> list[Finding]:
+    """What is found with these hard orders in these languages."""
+    named = {name: HARD[name] for name in orders}
+    return list(check_templates(Templates(folder), named, [language(tag) for tag in tags], read_back=read_message))
 
 
 # Export
@@ -145,7 +147,7 @@ def test_no_command_renders_with_the_built_in_ones_instead(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_one_template_alone_is_enough(tmp_path: Path, name: str) -> None:
     folder = own(tmp_path / "templates", name, "{{ mail.keep_as_is", "Bye! {{ mail.keep_as_is")
-    assert found(folder) == []
+    assert found(folder, "every-field") == []
     other = next(one for one in NAMES if one != name)
     templates = Templates(folder)
     assert templates.origin(name) == str(folder / name) and templates.origin(other) == f"built-in {other}"
@@ -206,7 +208,7 @@ def test_check_names_exactly_the_fields_that_a_template_loses(
     tmp_path: Path, name: str, old: str, new: str, lost: set[str], tag: str
 ) -> None:
     folder = own(tmp_path / "templates", name, old, new)
-    findings = found(folder, tag=tag)
+    findings = found(folder, "every-field", tags=(tag,))
     assert {finding.field for finding in findings} == lost
     assert len(findings) == len(lost), "each once"
     part = "HTML" if name == HTML_NAME else "text"
@@ -218,16 +220,13 @@ def test_check_names_exactly_the_fields_that_a_template_loses(
 @pytest.mark.parametrize("name", NAMES)
 def test_check_tells_of_a_template_that_prints_no_notification(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("Hello")
-    (finding,) = found(tmp_path)
+    (finding,) = found(tmp_path, "every-field")
     assert (finding.kind, finding.field) == ("loss", "notification")
 
 
 def test_check_tells_a_field_that_only_some_orders_have_where_they_have_it(tmp_path: Path) -> None:
     folder = own(tmp_path / "templates", TEXT_NAME, '"tracking", ', "")
-    orders = {name: HARD[name] for name in ("few-fields", "long-words")}
-    findings = list(
-        check_templates(Templates(folder), orders, [language("en"), language("de")], read_back=read_message)
-    )
+    findings = found(folder, "few-fields", "long-words", tags=("en", "de"))
     told = [(one.language, one.order, one.field) for one in findings]
     assert told == [(tag, "long-words", f"tracking.{field}") for tag in ("en", "de") for field in ("number", "url")]
 
@@ -269,14 +268,14 @@ def test_check_knows_only_the_languages_of_the_contract(ion: Ion) -> None:
     ],
 )
 def test_check_names_template_and_line_of_an_error_once(
-    ion: Ion, tmp_path: Path, name: str, broken: str, line: int, told: str
+    tmp_path: Path, name: str, broken: str, line: int, told: str
 ) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
     (folder / name).write_text(f"one\ntwo\n{broken}\nfour\n")
-    (finding,) = ion.lines("template", "check", folder, "--language", "en", "--language", "de", status=1)
-    assert finding["kind"] == "error" and "field" not in finding and finding["template"] == str(folder / name)
-    assert f"{name}, line {line}: " in finding["message"] and told in finding["message"]
+    (finding,) = found(folder, "few-fields", "numbers", tags=("en", "de"))
+    assert finding.kind == "error" and finding.template == str(folder / name) and "field" not in finding.to_json()
+    assert f"{name}, line {line}: " in finding.message and told in finding.message
 
 
 @pytest.mark.parametrize(
@@ -293,15 +292,25 @@ def test_check_names_template_and_line_of_an_error_once(
         ('<a href="javascript:x()">x</a>', "javascript:"),
     ],
 )
-def test_check_warns_of_what_mail_programs_drop_or_block(ion: Ion, tmp_path: Path, put_in: str, told: str) -> None:
+def test_check_warns_of_what_mail_programs_drop_or_block(tmp_path: Path, put_in: str, told: str) -> None:
     folder = own(tmp_path / "templates", HTML_NAME, '<div class="page">', f'<div class="page">{put_in}')
-    (warning,) = ion.lines("template", "check", folder, "--language", "en", "--language", "de")
-    assert warning["kind"] == "warning" and told in warning["message"]
+    (warning,) = found(folder, "few-fields", "numbers", tags=("en", "de"))
+    assert warning.kind == "warning" and told in warning.message
+
+
+def test_warnings_and_errors_are_printed_and_only_errors_fail(ion: Ion, tmp_path: Path) -> None:
+    folder = own(tmp_path / "templates", HTML_NAME, '<div class="page">', '<div class="page"><form></form>')
+    (line,) = ion.lines("template", "check", folder, "--language", "en")
+    assert line["kind"] == "warning" and "warnings 1" in ion.messages
+    own(folder, TEXT_NAME, "{% macro block(item) %}", "{% macro block(item %}")
+    lines = ion.lines("template", "check", folder, "--language", "en", status=1)
+    assert [(one["kind"], one["part"]) for one in lines] == [("warning", "HTML"), ("error", "text")]
+    assert "order.txt.j2, line 1: " in lines[1]["message"]
 
 
 def test_a_link_to_a_page_is_no_reason_to_warn(tmp_path: Path) -> None:
     put_in = '<div class="page"><a href="https://shop.example/orders">Shop</a>'
-    assert found(own(tmp_path / "templates", HTML_NAME, '<div class="page">', put_in)) == []
+    assert found(own(tmp_path / "templates", HTML_NAME, '<div class="page">', put_in), "every-field") == []
 
 
 def test_check_warns_where_gmail_would_clip(tmp_path: Path) -> None:

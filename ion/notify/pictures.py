@@ -13,7 +13,7 @@ from pathlib import Path
 from ion.errors import IonError
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 120
 _MOST_HEIGHT = 16_000  # pixels; larger ones are cut, few programs open them
 # The page around a mail: the mail has a frame of its own, because no window of Chromium is narrower than 500 pixels.
 _PAGE = """<!doctype html>

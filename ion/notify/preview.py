@@ -26,7 +26,7 @@ _PAGE = """<!doctype html>
 <style>
 body { margin: 16px; font: 15px/1.5 sans-serif; }
 .mail { display: flex; gap: 16px; overflow-x: auto; align-items: flex-start; }
-img { border: 1px solid #888; max-height: 900px; }
+img { border: 1px solid #888; max-height: 560px; }
 </style></head>
 <body>
 <h1>Mails of these templates</h1>
