@@ -21,6 +21,7 @@ from ion import __version__, cli_trust
 from ion.cli_dkim import dkim_app
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
+from ion.cli_outbox import outbox_app
 from ion.cli_privacy import erase_app, purge
 from ion.cli_template import template_app
 from ion.config import masked
@@ -52,6 +53,7 @@ app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_t
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
 app.add_typer(imap_app)
+app.add_typer(outbox_app, name="outbox")
 app.add_typer(erase_app, name="erase")
 app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)
@@ -231,7 +233,17 @@ def send(
     context: typer.Context,
     payloads: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PAYLOAD...]", help="Order payloads; without any, what waits is sent."),
+        typer.Argument(
+            metavar="[PAYLOAD...]",
+            readable=False,
+            help="Order payloads (JSON files), - reads stdin; without any, what waits is sent.",
+        ),
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Take the payload files that appear in this folder, until SIGTERM or Ctrl-C."
+        ),
     ] = None,
     approved: Approved = False,
     locale: Annotated[str | None, typer.Option(help="Language of the mail: en, de, pt-BR, ... (28).")] = None,
@@ -243,47 +255,27 @@ def send(
 ) -> None:
     """Render, queue and hand each approved order to the relay. The same order again is not sent twice.
 
-    What the relay could not take stays queued; `ion send` without a payload tries it again.
+    What the relay could not take stays queued; `ion send` without a payload tries it again, and `ion serve` does by
+    itself. A payload that says something new of an order is its next revision, whose mail says what has changed.
     """
-    from ion.errors import UnreachableError
+    from ion.cli_outbox import send_payloads, send_waiting, watch_folder
     from ion.keys import key_ring
-    from ion.notify.sending import send_order, send_waiting
-    from ion.reading import read_message
 
     settings = settings_of(context, locale=locale)
-    failed = False
-    unreachable: UnreachableError | None = None
+    if watch is not None and payloads:
+        raise typer.BadParameter("give payloads or --watch FOLDER, not both")
     with opened_store(settings) as store:
         if merchant is not None:
             store.merchant(merchant)
         key_ring(settings, store).ensure_secret()
-        for told in send_waiting(store, settings) if not payloads else []:
-            print_json(told)
-            if told["state"] == "retry":
-                unreachable = UnreachableError(str(told["reply"]))
-        for result in with_progress(list(_read_payloads(payloads or [], customer)), "sending"):
-            line: dict[str, Any] = {"file": result.name}
-            if result.joined_to is not None:
-                print_json({**line, "joined_to": result.joined_to})
-                continue
-            try:
-                reading = _approved_reading(result, approved)
-                name = store.merchant(
-                    merchant or store.merchant_for_payload(reading.merchant_id or "") or "default"
-                ).name
-                line |= send_order(
-                    store, reading.order, settings, merchant=name, recipients=to or [], read_back=read_message
-                )
-            except UnreachableError as error:
-                unreachable = error
-                line |= {"state": "retry", "error": str(error)}
-            except IonError as error:
-                failed = True
-                line["error"] = str(error)
-            print_json(line)
-    if unreachable is not None:
-        raise unreachable
-    end(failed)
+        how = {"merchant": merchant, "recipients": to or [], "approved": approved}
+        how["customer"] = customer.value if customer else None
+        if watch is not None:
+            watch_folder(store, settings, watch, how)
+        elif payloads:
+            send_payloads(store, settings, payloads, how)
+        else:
+            send_waiting(store, settings)
 
 
 @app.command(epilog="Example: ion parse forwarded.eml | jq '{grade, order: .order.order_number}'")
@@ -513,12 +505,11 @@ def _read_payloads(paths: list[Path], customer: Block | None) -> Iterator[Any]:
 
 
 def _approved_reading(result: Any, approved: bool) -> Any:
-    from ion.errors import NotApprovedError
+    from ion.notify.intake import approved_reading
 
     if result.reading is None:
         raise result.error
-    if result.reading.cancelled or not (approved or result.reading.approved):
-        raise NotApprovedError(result.reading.approval_hint)
+    approved_reading(result.reading, approved)
     for warning in result.reading.warnings:
         typer.echo(f"{result.name}: warning: {warning}", err=True)
     return result.reading

@@ -54,21 +54,98 @@ def merchant_add(
     settings = settings_of(context)
     _check_addresses(mail_to or [])
     with opened_store(settings) as store:
-        store.create_merchant(name, domain=settings.mail_domain, mail_to=mail_to or [], payload_ids=payload_id or [])
+        store.create_merchant(name, domain=settings.mail_domain, payload_ids=payload_id or [])
+        if mail_to:
+            store.set_mail_to(name, _plain(mail_to), note="ion merchant add")
         print_json(asdict(store.merchant(name)))
 
 
-@merchant_app.command("set", epilog="Example: ion merchant set default --mail-to orders@shop.example")
+@merchant_app.command("set", epilog="Example: ion merchant set default --mail-to orders@shop.example --locale de")
 def merchant_set(
     context: typer.Context,
     name: Name,
-    mail_to: Annotated[list[str], typer.Option(help="Address that notifications are sent to; may be repeated.")],
+    mail_to: Annotated[
+        list[str] | None,
+        typer.Option(help="Address that notifications are sent to, instead of those before; may be repeated."),
+    ] = None,
+    locale: Annotated[str | None, typer.Option(help="Language of its notifications: en, de, pt-BR, ... (28).")] = None,
+    sender: Annotated[str | None, typer.Option(help="From address of its notifications.")] = None,
+    reply_to: Annotated[str | None, typer.Option(help="Reply-To address of its notifications.")] = None,
+    relay: Annotated[str | None, typer.Option(help="Name of the [[relay]] table that its notifications go by.")] = None,
 ) -> None:
-    """Set the addresses that a merchant's notifications are sent to."""
-    _check_addresses(mail_to)
-    with opened_store(settings_of(context)) as store:
-        store.set_mail_to(name, mail_to)
+    """Set how a merchant's notifications are sent. An empty value: as the settings have it."""
+    from ion.contract import language
+
+    settings = settings_of(context)
+    values = {"locale": locale, "sender": sender, "reply_to": reply_to, "relay": relay}
+    given = {key: value or None for key, value in values.items() if value is not None}
+    if mail_to is None and not given:
+        raise typer.BadParameter("give at least one of --mail-to, --locale, --sender, --reply-to, --relay")
+    if locale:
+        given["locale"] = language(locale).tag
+    _check_addresses([value for value in (sender, reply_to) if value])
+    if relay:
+        from ion.notify.outbox import relay_of
+
+        relay_of(settings, relay)
+    with opened_store(settings) as store:
+        store.merchant(name)
+        if given:
+            store.set_sending(name, **given)
+        if mail_to is not None:
+            store.set_mail_to(name, _plain(mail_to), note="ion merchant set")
         print_json(asdict(store.merchant(name)))
+
+
+@merchant_app.command("subscribe", epilog="Example: ion merchant subscribe shop boss@shop.example --daily --locale de")
+def merchant_subscribe(
+    context: typer.Context,
+    name: Name,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address that is told.", show_default=False)],
+    kind: Annotated[
+        list[str] | None, typer.Option(help="order (a new one), change (a later revision); both without it.")
+    ] = None,
+    daily: Annotated[bool, typer.Option("--daily", help="One mail a day with all of them, at `digest_time`.")] = False,
+    locale: Annotated[str | None, typer.Option(help="Language, where it is not the merchant's.")] = None,
+    note: Annotated[str, typer.Option(help="Who asked for it; kept with the time.")] = "",
+) -> None:
+    """Tell an address of a merchant's orders from now on, or in another way than before."""
+    from ion.contract import language
+    from ion.store import KINDS
+
+    tag = language(locale).tag if locale else None
+    (plain,) = _plain([address])
+    with opened_store(settings_of(context)) as store:
+        subscribed = store.subscribe(
+            name, plain, kinds=kind or KINDS, mode="daily" if daily else "single", locale=tag, note=note
+        )
+        print_json(asdict(subscribed))
+
+
+@merchant_app.command(
+    "unsubscribe", epilog="Example: ion merchant unsubscribe shop boss@shop.example --note 'by phone'"
+)
+def merchant_unsubscribe(
+    context: typer.Context,
+    name: Name,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.", show_default=False)],
+    note: Annotated[str, typer.Option(help="Who asked for it; kept with the time.")] = "",
+) -> None:
+    """Tell an address no more. What was queued for it already is still sent; `ion outbox cancel` stops that."""
+    (plain,) = _plain([address])
+    with opened_store(settings_of(context)) as store:
+        print_json(asdict(store.unsubscribe(name, plain, note=note)))
+
+
+@merchant_app.command(
+    "subscriptions", epilog="Example: ion merchant subscriptions shop | jq '{address, state, events}'"
+)
+def merchant_subscriptions(context: typer.Context, name: Name) -> None:
+    """All addresses that are or were told of a merchant's orders, with what happened when, one JSON line each."""
+    with opened_store(settings_of(context)) as store:
+        store.merchant(name)
+        for one in store.subscriptions(name):
+            print_json(asdict(one))
 
 
 @merchant_app.command("rotate-address", epilog="Example: ion merchant rotate-address default")
@@ -160,6 +237,13 @@ def key_new_secret(context: typer.Context) -> None:
     typer.echo(
         "a new secret is in force; import again the keys of other installations, and export yours anew", err=True
     )
+
+
+def _plain(addresses: list[str]) -> list[str]:
+    """The addresses alone, without names. Raises SettingError naming the first text that is no mail address."""
+    from ion.notify.render import mail_address
+
+    return [mail_address(address).addr_spec for address in addresses]
 
 
 def _check_addresses(addresses: list[str]) -> None:

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ion.config_imap import IMAP_SECRETS, ImapAccount
+from ion.config_relay import RELAY_SECRETS, RelayTable
 from ion.errors import SettingError
 
 ENV_PREFIX = "ION_"
@@ -105,7 +106,22 @@ class Settings(BaseSettings):
     relay_password: SecretStr | None = Field(
         default=None, description="password at the relay; better in a file named by `ION_RELAY_PASSWORD_FILE`"
     )
+    relay_tls_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that its certificate is verified with; unset: the system's",
+    )
     relay_timeout_seconds: float = Field(default=30, gt=0, description="longest wait for an answer of the relay")
+    relay: tuple[RelayTable, ...] = Field(
+        default=(), description="further relays, for merchants that name them: `[[relay]]` tables, see Sending"
+    )
+    bounce_domain: str | None = Field(
+        default=None,
+        description="domain whose mail reaches the SMTP listener, for bounces of what is sent; unset: none are read",
+    )
+    digest_time: str = Field(default="18:00", description="local time of the daily digests, HH:MM")
+    watch_dir: Path | None = Field(
+        default=None, description="folder whose payload files `ion serve` sends as `ion send --watch` does; unset: none"
+    )
     templates_dir: Path | None = Field(
         default=None, description="folder of your own mail templates; unset: the built-in ones"
     )
@@ -125,14 +141,21 @@ class Settings(BaseSettings):
         default="info", description="least level that is logged"
     )
 
-    @field_validator("imap")
+    @field_validator("imap", "relay")
     @classmethod
-    def _have_different_names(cls, value: tuple[ImapAccount, ...]) -> tuple[ImapAccount, ...]:
-        if len({account.name for account in value}) < len(value):
-            raise ValueError("two accounts have the same name")
+    def _have_different_names(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len({table.name for table in value}) < len(value):
+            raise ValueError("two of them have the same name")
         return value
 
-    @field_validator("export_time")
+    @field_validator("bounce_domain")
+    @classmethod
+    def _is_a_domain(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(?=.{1,200}\Z)[a-z0-9-]+(\.[a-z0-9-]+)*", value.lower()):
+            raise ValueError("give a domain in letters of ASCII, for example mail.example")
+        return value and value.lower()
+
+    @field_validator("export_time", "digest_time")
     @classmethod
     def _is_a_time(cls, value: str) -> str:
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
@@ -264,7 +287,7 @@ def load_settings(flags: dict[str, Any] | None = None, config: Path | None = Non
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
-        secret = name in FROM_FILES or first["loc"][-1:] in [(one,) for one in IMAP_SECRETS]
+        secret = name in FROM_FILES or first["loc"][-1:] in [(one,) for one in (*IMAP_SECRETS, *RELAY_SECRETS)]
         # A whole table may hold secrets, and so may a name that was misspelt.
         secret = secret or isinstance(first.get("input"), (dict, list)) or first["type"] == "extra_forbidden"
         shown = "(secret)" if secret else repr(first.get("input"))

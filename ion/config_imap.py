@@ -1,44 +1,22 @@
-"""The settings of one IMAP account: a `[[imap]]` table of the TOML file. Secrets stand there or in files named there.
-
-A secret file is read when it is needed, not at the start: a token renewed by another program counts at once.
-"""
+"""The settings of one IMAP account: a `[[imap]]` table of the TOML file."""
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from ion.errors import SettingError
+from ion.config_tables import LOOPBACK, Table
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 IMAP_SECRETS = ("password", "client_secret", "refresh_token")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    def secret(self, name: str) -> str | None:
-        """The secret `name`, from the table or from the file that `<name>_file` names; None where neither is given.
-
-        Raises SettingError naming the file that cannot be read.
-        """
-        given: SecretStr | None = getattr(self, name)
-        path: Path | None = getattr(self, f"{name}_file")
-        if given is not None:
-            return given.get_secret_value()
-        if path is None:
-            return None
-        try:
-            return path.read_text("utf-8").strip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"imap: {name}_file names the file {path}, which cannot be read: {error}") from error
-
-
-class OAuthClient(_Table):
+class OAuthClient(Table):
     """How an access token is had (RFC 6749): with a refresh token (section 6) for a person's mailbox, or, where there
     is none, with the client's own credentials (4.4). A new refresh token is written back to `refresh_token_file`."""
+
+    table: ClassVar[str] = "imap"
 
     token_endpoint: str
     client_id: str
@@ -63,12 +41,14 @@ class OAuthClient(_Table):
         return self
 
 
-class ImapAccount(_Table):
+class ImapAccount(Table):
     """One mailbox whose order mail belongs to one merchant.
 
     `after`: what is done with a message once it is stored: `leave`, `flag` (marked as read) or `move:<folder>`.
     `window`: UIDs asked for at a time. `round_seconds`: longest time between two looks.
     """
+
+    table: ClassVar[str] = "imap"
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     merchant: str = "default"

@@ -8,6 +8,7 @@
     ├── MailError                a file that is no mail at all            (exit 1)
     ├── StoreError               the database refused, the data is intact (exit 1)
     │   ├── StorageFullError     its disk is full
+    │   ├── OrderErasedError     the order was erased here
     │   ├── ErasedMeanwhileError a file was written with what is erased   (`ion.store`)
     │   └── ClaimLostError       another process has the row now          (`ion.store`)
     ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
@@ -69,6 +70,10 @@ class StoreError(IonError):
 
 class TransactionEndedError(StoreError):
     """The database gave up a whole transaction in the middle of it; nothing of it is kept."""
+
+
+class OrderErasedError(StoreError):
+    """The order was erased here: nothing is kept of it or sent for it."""
 
 
 class StorageFullError(StoreError):

@@ -1,7 +1,7 @@
-"""Wiring of `ion serve`: the doors, the worker and the nightly export in one program, started and stopped in order.
+"""Wiring of `ion serve`: the doors, the worker, the outbox and the nightly export, started and stopped in order.
 
-Start: store, listener, worker, IMAP, schedule. Stop, on SIGTERM or SIGINT, in the other order: no new job is begun,
-no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
+Start: store, listener, worker, IMAP, outbox, schedule. Stop, on SIGTERM or SIGINT, in the other order: no new job is
+begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
 """
 
 import gc
@@ -17,6 +17,7 @@ from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
 from ion.retention import Retention
 from ion.schedule import NightlySchedule
+from ion.sender import Sender
 from ion.store import Store, open_store
 from ion.trust import Authenticator
 from ion.worker import Worker
@@ -75,6 +76,7 @@ class Service:
             max_message_bytes=settings.smtp_max_message_bytes,
             on_received=self.worker.notify,
         )
+        self.sender = Sender(store, settings)
         self.schedule = NightlySchedule(store, settings) if nightly else None
         self.retention = Retention(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
@@ -85,6 +87,7 @@ class Service:
         try:
             self._worker_thread.start()
             self.fetchers.start()
+            self.sender.start()
             if self.schedule:
                 self.schedule.start()
             if self.retention:
@@ -99,6 +102,7 @@ class Service:
             self.retention.stop()
         if self.schedule:
             self.schedule.stop()
+        self.sender.stop()
         self.fetchers.stop()
         self.listener.stop()
         self._stopping.set()

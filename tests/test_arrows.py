@@ -9,17 +9,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Later rooms may import earlier ones. Rooms on one level do not know each other, unless `BESIDE` says so.
 LEVELS = [
-    {"errors", "files", "order", "currencies", "config", "config_imap"},
+    {"errors", "files", "order", "currencies", "config", "config_imap", "config_relay", "config_tables"},
     {"contract", "content"},
     {"seal", "payloads", "store"},
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
-    {"worker", "reparse", "schedule", "retention", "web"},
+    {"worker", "reparse", "schedule", "sender", "retention", "web"},
     {"serve"},
     {"logs"},
     {"demo", "console"},
-    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_dkim", "cli_template"},
+    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_dkim", "cli_outbox", "cli_template"},
     {"cli"},
     {"__main__"},
 ]
@@ -29,7 +29,11 @@ BESIDE = {
     ("currencies", "order"),
     ("config", "errors"),
     ("config", "config_imap"),
+    ("config", "config_relay"),
+    ("config_imap", "config_tables"),
+    ("config_relay", "config_tables"),
     ("config_imap", "errors"),
+    ("config_tables", "errors"),
     # A setting that names a language is checked against the catalogues; the contract knows no settings.
     ("config", "contract"),
 }

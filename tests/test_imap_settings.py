@@ -83,7 +83,7 @@ refresh_token = "{SECRET}"
             "https://",
         ),
         (f'[imap.oauth]\ntoken_endpoint = "https://x.example/"\nclient_id = "i"\nrefresh_token = ["{SECRET}"]', "imap"),
-        (GOOD, "two accounts have the same name"),
+        (GOOD, "two of them have the same name"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_name_without_telling_a_secret(line: str, told: str, tmp_path: Path) -> None:

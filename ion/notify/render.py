@@ -44,7 +44,7 @@ class _Policy(email.policy.EmailPolicy):
 
 
 # 7-bit transfer encodings only: not every relay on the way speaks 8BITMIME (RFC 6152), and one that does not bounces.
-_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
+POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 _HEADER_LENGTH = 180
 _ADDRESS_FORM = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>|(?P<bare>[^<>]*)", re.DOTALL)
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)  # dot-atom of RFC 5322
@@ -160,8 +160,8 @@ def compose(
     prepared: Prepared, text: str, html: str, attachment: bytes, *, language: Language, envelope: Envelope
 ) -> Rendered:
     """The mail of these three, not read back. Raises SettingError for an address that is none."""
-    message_id = _message_id(prepared.values, envelope.sender)
-    message = EmailMessage(policy=_POLICY)
+    message_id = _message_id(prepared.values, envelope)
+    message = EmailMessage(policy=POLICY)
     message["Subject"] = prepared.subject
     message["From"] = mail_address(envelope.sender)
     # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
@@ -226,7 +226,7 @@ def losses(prepared: Prepared, body: str, kind: str, *, key: Key, read_back: Rea
     if first is None:
         return []
     # Without imprints: they would vouch for the body as it is.
-    message = EmailMessage(policy=_POLICY)
+    message = EmailMessage(policy=POLICY)
     text, html = (body, None) if kind == "text" else (None, body)
     _set_bodies(message, text, html, _attachment(prepared, {}), prepared.order)
     judged = read_back(message.as_bytes(), (key,))
@@ -284,10 +284,11 @@ def _lost(order: Order, notification: Notification, result: JudgedPart) -> tuple
     ) or "nothing was lost that has a name"
 
 
-def _message_id(values: Sequence[Entry], sender: str) -> str:
-    """Minted from the notification (RFC 5322, 3.6.4), so the same notification never has two."""
-    digest = sha256(b"ION message id\n" + canonical_bytes(values)).hexdigest()[:32]
-    return f"<ion.{digest}@{mail_address(sender).domain or 'localhost'}>"
+def _message_id(values: Sequence[Entry], envelope: Envelope) -> str:
+    """Minted from the notification and whom it is for (RFC 5322, 3.6.4), so the same mail never has two."""
+    recipients = "".join(f"\n{mail_address(to).addr_spec}" for to in envelope.recipients)
+    digest = sha256(b"ION message id\n" + canonical_bytes(values) + recipients.encode()).hexdigest()[:32]
+    return f"<ion.{digest}@{mail_address(envelope.sender).domain or 'localhost'}>"
 
 
 def mail_address(text: str) -> MailAddress:

@@ -1,32 +1,33 @@
-"""From an approved order to the relay: render with the installation's keys and settings, sign, queue, submit.
+"""From an approved order to mails that wait for the relay: rendered for each address, proved, signed, queued.
 
 The queue is a row of the store with the finished mail in it: a mail is rendered and signed once, and a retry sends the
 same octets with the same Message-ID. Reading back comes in as a function, because this side never imports the reading
 one.
 """
 
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ion.config import Settings
 from ion.contract import Notification, language
-from ion.errors import SettingError, UnreachableError
+from ion.errors import RenderError, SettingError
 from ion.keys import key_ring
+from ion.notify.digest import compose_digest
 from ion.notify.render import Envelope, ReadBack, Rendered, mail_address, render
 from ion.notify.signing import Signer
-from ion.notify.submit import RefusedError, Relay, submit
 from ion.notify.templates import Templates
 from ion.order import Order
 
 if TYPE_CHECKING:
-    from ion.store import NewMail, OutgoingMail, Store
+    from ion.store import Merchant, NewMail, OutgoingMail, Queued, Store, TakenOrder
 
-# Longer than a relay that answers slowly; whoever dies while submitting holds the mail for so long.
-LEASE_SECONDS = 300
-FIRST_RETRY_SECONDS = 60
+BOUNCE_PREFIX = "bounce+"
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+DIGEST_ORDERS = 25  # of one digest: a mail of them stays within what servers take
 
 
 def render_order(
@@ -38,8 +39,12 @@ def render_order(
     read_back: ReadBack,
     revision: int = 1,
     sequence: int | None = None,
+    sender: str | None = None,
+    reply_to: str | None = None,
+    locale: str | None = None,
 ) -> Rendered:
-    """The mail for an approved order, sealed with the merchant's current key and issued now.
+    """The mail for an approved order, sealed with the merchant's current key and issued now. `sender`, `reply_to`,
+    `locale`: None, as the settings have it.
 
     Raises RenderError, SettingError as `render` does.
     """
@@ -53,8 +58,8 @@ def render_order(
             issued_at=datetime.now(UTC),
         ),
         key=key_ring(settings).sealing_key(merchant),
-        language=language(settings.locale),
-        envelope=Envelope(settings.sender, tuple(recipients), settings.reply_to),
+        language=language(locale or settings.locale),
+        envelope=Envelope(sender or settings.sender, tuple(recipients), reply_to or settings.reply_to),
         templates=_templates(settings.templates_dir),
         read_back=read_back,
     )
@@ -65,101 +70,96 @@ def _templates(folder: Path | None) -> Templates:
     return Templates(folder)
 
 
-def send_order(
+def queue_order(
     store: "Store",
     order: Order,
     settings: Settings,
     *,
     merchant: str,
-    recipients: Sequence[str],
+    recipients: Sequence[str] = (),
     read_back: ReadBack,
-) -> dict[str, Any]:
-    """Queue the mail of an approved order once and hand it to the relay; what became of it, as plain values.
+) -> "Queued":
+    """Take an approved order in and queue a mail for each address that is to be told of it.
 
-    `recipients` empty: the merchant's own addresses. The same order with the same content is not queued again: a mail
-    that is already sent stays sent, one that waits is tried now. Raises SettingError where nobody would get it,
-    RenderError, UnknownMerchantError, UnreachableError (the mail stays queued and is tried again by the next `send`).
+    `recipients` empty: the merchant's subscriptions decide, and how each is told. The same order with the same content
+    is not queued again, but for an address that was not told of it. Raises SettingError where nobody would get it,
+    RenderError, UnknownMerchantError, StoreError; then nothing was queued.
     """
-    from ion.content import content_sha256
-    from ion.store import NewMail
+    from ion.content import Content
 
-    to = tuple(recipients) or store.merchant(merchant).mail_to
-    if not to:
-        raise SettingError(
-            f"merchant {merchant} has no address to send to; `ion merchant set {merchant} --mail-to ...` sets one"
-        )
+    known = store.merchant(merchant)
+    told = {one.address: one for one in store.subscriptions(merchant) if one.state == "active"}
+    named = [mail_address(recipient).addr_spec for recipient in recipients]
 
-    def build(revision: int, sequence: int) -> "NewMail":
+    def addresses(is_change: bool) -> Sequence[str]:
+        kind = "change" if is_change else "order"
+        to = named or [address for address, one in told.items() if kind in one.kinds]
+        if not to and not told:
+            raise SettingError(
+                f"merchant {merchant} has no address to send to; `ion merchant subscribe {merchant} ADDRESS` adds one"
+            )
+        return to  # of nobody who wants this kind: the order is taken in, and the next revision knows what it was
+
+    def build(taken: "TakenOrder", address: str) -> "NewMail":
+        how = None if named else told[address]
         mail = render_order(
             order,
             settings,
             merchant=merchant,
-            recipients=to,
+            recipients=[address],
             read_back=read_back,
-            revision=revision,
-            sequence=sequence,
+            revision=taken.revision,
+            sequence=taken.sequence,
+            sender=known.sender,
+            reply_to=known.reply_to,
+            locale=(how and how.locale) or known.locale,
         )
-        # By the same reading as the header's: another one may take a name before the address for the address.
-        mail_from, *rcpt_tos = (mail_address(address).addr_spec for address in (settings.sender, *to))
-        raw = Signer.from_settings(settings).sign(mail.raw)
-        return NewMail(mail.message_id, raw, mail_from, tuple(rcpt_tos))
+        return _finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
 
-    queued = store.queue_notification(merchant, order.platform, order.order_number, content_sha256(order), build)
-    state, reply = _submit(store, queued.mail, settings)
-    return _told(queued.mail, state, reply) | {"queued": "now" if queued.created else "before"}
+    content = Content.of(order)
+    key = merchant, order.platform, order.order_number
+    return store.queue_notification(*key, (content.json, content.sha256), addresses, build)
 
 
-def send_waiting(store: "Store", settings: Settings) -> list[dict[str, Any]]:
-    """Hand over the queued mails that are due again; what became of each. Stops at the first the relay cannot take."""
-    told = []
-    for mail in store.list_outgoing():
-        if mail.state not in ("queued", "retry"):
-            continue
-        try:
-            state, reply = _submit(store, mail, settings)
-        except UnreachableError as error:
-            told.append(_told(mail, "retry", str(error)))
-            break
-        told.append(_told(mail, state, reply))
-    return told
+def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_back: ReadBack) -> int:
+    """Queue the digests of all mail gathered before that instant; how many. Raises RenderError, StoreError."""
+    number = 0
+    for merchant, address in store.gathered_addresses(before):
+        known = store.merchant(merchant)
+        how = next((one for one in store.subscriptions(merchant) if one.address == address), None)
+        tag = (how and how.locale) or known.locale or settings.locale
+
+        def build(
+            gathered: "Sequence[OutgoingMail]", known: "Merchant" = known, tag: str = tag, address: str = address
+        ) -> "NewMail":
+            digest = compose_digest(
+                [one.raw for one in gathered],
+                [one.order_number or "" for one in gathered],
+                Envelope(known.sender or settings.sender, (address,), known.reply_to or settings.reply_to),
+                language(tag),
+                datetime.now(UTC),
+            )
+            keys = (key_ring(settings).sealing_key(known.name),)
+            read = [judged.grade for judged in read_back(digest.raw, keys)]
+            if read != ["sealed"] * len(gathered):
+                raise RenderError(f"the digest holds {len(gathered)} orders and reads back as {read}")
+            return _finished(digest.raw, digest.message_id, known, settings, gathered=False)
+
+        while store.queue_digest(merchant, address, before, DIGEST_ORDERS, build) is not None:
+            number += 1
+    return number
 
 
-def _told(mail: "OutgoingMail", state: str, reply: str | None) -> dict[str, Any]:
-    return {
-        "order": mail.order_number,
-        "revision": mail.revision,
-        "sequence": mail.sequence,
-        "message_id": mail.message_id,
-        "state": state,
-        "reply": reply,
-    }
+def _finished(raw: bytes, message_id: str, merchant: "Merchant", settings: Settings, *, gathered: bool) -> "NewMail":
+    """Signed, with the envelope sender that bounces come to: a secret address of this mail's own, where they are read,
+    so that nobody else can say that it came back."""
+    from ion.store import NewMail
 
-
-def relay_of(settings: Settings) -> Relay:
-    """The relay as the settings name it."""
-    return Relay(
-        host=settings.relay_host,
-        port=settings.relay_port,
-        security=settings.relay_security,
-        user=settings.relay_user,
-        password=settings.relay_password.get_secret_value() if settings.relay_password else None,
-        timeout_seconds=settings.relay_timeout_seconds,
-    )
-
-
-def _submit(store: "Store", mail: "OutgoingMail", settings: Settings) -> tuple[str, str | None]:
-    """Hand a queued mail to the relay if it still has to go and nobody else is at it; its state afterwards."""
-    claimed = store.claim_outgoing(1, LEASE_SECONDS, outgoing_id=mail.id)
-    if not claimed:
-        return mail.state, mail.last_reply
-    token = cast(str, claimed[0].claim_token)
-    try:
-        reply = submit(mail.raw, mail.mail_from, mail.rcpt_tos, relay_of(settings))
-    except RefusedError as error:
-        store.mark_failed(mail.id, token, error.reply)
-        return "failed", error.reply
-    except UnreachableError as error:
-        store.mark_retry(mail.id, token, str(error), FIRST_RETRY_SECONDS)
-        raise
-    store.mark_sent(mail.id, token, reply)
-    return "sent", reply
+    token = "".join(secrets.choice(_BASE32) for _ in range(26)) if settings.bounce_domain else None
+    # By the same reading as the header's: another one may take a name before the address for the address.
+    mail_from = mail_address(merchant.sender or settings.sender).addr_spec
+    if token is not None:
+        mail_from = f"{BOUNCE_PREFIX}{token}@{settings.bounce_domain}"
+    # A mail that waits for a digest does not leave by itself.
+    signed = raw if gathered else Signer.from_settings(settings).sign(raw)
+    return NewMail(message_id, signed, mail_from, token, gathered)

@@ -3,18 +3,25 @@
 import smtplib
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ion.errors import IonError, UnreachableError
 from ion.notify.render import is_address
 from ion.order import canonical_text
 
+MAILS_A_CONNECTION = 100  # what servers commonly allow
+_NOT_LET_IN = (530, 534, 535, 538)  # RFC 4954, 6: a matter of our settings, whatever the mail
 LONGEST_LINE = 998  # octets without CR LF (RFC 5321, 4.5.3.1.6)
 
 
 @dataclass(frozen=True)
 class Relay:
-    """The SMTP server that takes our mail. `security`: `none`, `starttls` or `tls`; certificates are verified."""
+    """The SMTP server that takes our mail. `security`: `none`, `starttls` or `tls`; certificates are verified,
+    with the authorities of `tls_ca_file` (PEM) or the system's."""
 
     host: str
     port: int
@@ -22,6 +29,7 @@ class Relay:
     user: str | None = None
     password: str | None = None
     timeout_seconds: float = 30
+    tls_ca_file: Path | None = None
 
 
 class RefusedError(IonError):
@@ -32,6 +40,10 @@ class RefusedError(IonError):
         self.reply = reply
 
 
+class RelayDownError(UnreachableError):
+    """The relay takes nothing now: not reached, not trusted, or it does not let us in. No mail is to blame."""
+
+
 class NotHandedOverError(RefusedError):
     """The mail was not offered to the relay, because the relay might take it for another mail or for another's."""
 
@@ -40,25 +52,118 @@ class NotHandedOverError(RefusedError):
         self.reply = f"not handed over: {reason}"
 
 
-def submit(raw: bytes, mail_from: str, rcpt_tos: Sequence[str], relay: Relay) -> str:
-    """Hand one mail (CRLF lines) to the relay; the words of its last answer. All recipients or none count as sent.
+class Submission:
+    """Mails handed to one relay, one after the other, over a connection that is kept while it works. Use it in one
+    thread, and `close` it (or use it as a context manager)."""
 
-    Raises NotHandedOverError for addresses and octets that are not safe to say to a server, RefusedError for a
-    permanent refusal, UnreachableError for anything that a later try may mend (RFC 5321, 4.2.1).
-    """
-    _check(raw, mail_from, rcpt_tos)
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._client: smtplib.SMTP | None = None
+        self._handed_over = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, raw: bytes, mail_from: str, rcpt_to: str) -> str:
+        """Hand one mail (CRLF lines) over; the words of the relay's last answer.
+
+        Raises NotHandedOverError for addresses and octets that are not safe to say to a server, RefusedError for a
+        permanent refusal, RelayDownError where no mail would be taken, UnreachableError for anything else that a later
+        try may mend (RFC 5321, 4.2.1): then the relay may have the mail nevertheless.
+        """
+        _check(raw, mail_from, (rcpt_to,))
+        if self._handed_over >= MAILS_A_CONNECTION:
+            self.close()
+        client = self._client
+        if client is not None and not _is_reset(client):  # a server may close a connection that was idle
+            self.close()
+            client = None
+        if client is None:
+            client = self._client = self._connected()
+        try:
+            reply = _dialogue(client, raw, mail_from, rcpt_to)
+        except _AnswerError as answer:
+            if answer.code == 421:  # RFC 5321, 3.8: it closes
+                self.close()
+            raise _failure(answer.code, answer.words) from None
+        except (smtplib.SMTPException, OSError) as error:
+            self.close()
+            raise UnreachableError(f"the relay {self._relay.host} did not take the mail: {_words(error)}") from error
+        self._handed_over += 1
+        return reply
+
+    def close(self) -> None:
+        """Say goodbye where there is a connection. May be called again."""
+        client, self._client, self._handed_over = self._client, None, 0
+        if client is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                client.quit()
+            client.close()
+
+    def _connected(self) -> smtplib.SMTP:
+        relay = self._relay
+        try:
+            context = ssl.create_default_context(cafile=str(relay.tls_ca_file) if relay.tls_ca_file else None)
+            if relay.security == "tls":
+                client: smtplib.SMTP = smtplib.SMTP_SSL(
+                    relay.host, relay.port, timeout=relay.timeout_seconds, context=context
+                )
+            else:
+                client = smtplib.SMTP(relay.host, relay.port, timeout=relay.timeout_seconds)
+        except (smtplib.SMTPException, OSError) as error:
+            raise RelayDownError(f"the relay {relay.host}:{relay.port} is not reached: {_words(error)}") from error
+        try:
+            if relay.security == "starttls":
+                client.starttls(context=context)
+            client.ehlo_or_helo_if_needed()
+            if relay.user:
+                client.login(relay.user, relay.password or "")
+        except (smtplib.SMTPException, OSError) as error:
+            client.close()
+            raise RelayDownError(f"the relay {relay.host}:{relay.port} lets nobody in: {_words(error)}") from error
+        return client
+
+
+class _AnswerError(Exception):
+    """The relay answered a step of the dialogue with anything but yes."""
+
+    def __init__(self, answer: tuple[int, bytes]) -> None:
+        super().__init__()
+        self.code, self.words = answer
+
+
+def submit(raw: bytes, mail_from: str, rcpt_to: str, relay: Relay) -> str:
+    """Hand one mail over in a connection of its own; see `Submission.submit`."""
+    with Submission(relay) as submission:
+        return submission.submit(raw, mail_from, rcpt_to)
+
+
+def _dialogue(client: smtplib.SMTP, raw: bytes, mail_from: str, rcpt_to: str) -> str:
+    answer = client.mail(mail_from, [f"SIZE={len(raw)}"] if client.has_extn("size") else [])
+    if answer[0] == 250:
+        answer = client.rcpt(rcpt_to)
+    if answer[0] not in (250, 251):
+        raise _AnswerError(answer)
     try:
-        with _connected(relay) as client:
-            refused = client.sendmail(mail_from, list(rcpt_tos), raw)
-    except smtplib.SMTPRecipientsRefused as error:
-        raise _failure(next(iter(error.recipients.values()))) from error
-    except smtplib.SMTPResponseException as error:
-        raise _failure((error.smtp_code, error.smtp_error)) from error
-    except (smtplib.SMTPException, OSError) as error:
-        raise UnreachableError(f"the relay {relay.host}:{relay.port} did not take the mail: {error}") from error
-    if refused:
-        raise _failure(next(iter(refused.values())))
-    return "250"
+        answer = client.data(raw)
+    except smtplib.SMTPDataError as error:
+        words = error.smtp_error
+        answer = error.smtp_code, words.encode() if isinstance(words, str) else words
+    if answer[0] != 250:
+        raise _AnswerError(answer)
+    return _reply(*answer)
+
+
+def _is_reset(client: smtplib.SMTP) -> bool:
+    try:
+        return client.rset()[0] == 250
+    except (smtplib.SMTPException, OSError):
+        return False
 
 
 def _check(raw: bytes, mail_from: str, rcpt_tos: Sequence[str]) -> None:
@@ -75,23 +180,22 @@ def _check(raw: bytes, mail_from: str, rcpt_tos: Sequence[str]) -> None:
         raise NotHandedOverError(f"it has a line of more than {LONGEST_LINE} octets")
 
 
-def _connected(relay: Relay) -> smtplib.SMTP:
-    context = ssl.create_default_context()
-    if relay.security == "tls":
-        client: smtplib.SMTP = smtplib.SMTP_SSL(relay.host, relay.port, timeout=relay.timeout_seconds, context=context)
-    else:
-        client = smtplib.SMTP(relay.host, relay.port, timeout=relay.timeout_seconds)
-        if relay.security == "starttls":
-            client.starttls(context=context)
-    if relay.user:
-        client.login(relay.user, relay.password or "")
-    return client
-
-
-def _failure(answer: tuple[int, bytes | str]) -> IonError:
-    code, words = answer
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-    reply = f"{code} {canonical_text(text) or ''}".strip()[:500]
+def _failure(code: int, words: bytes) -> IonError:
+    reply = _reply(code, words)
+    if code in _NOT_LET_IN:
+        return RelayDownError(f"the relay lets nobody in: {reply}")
     if 500 <= code < 600:
         return RefusedError(reply)
     return UnreachableError(f"the relay cannot take the mail now: {reply}")
+
+
+def _reply(code: int, words: bytes | str) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return f"{code} {canonical_text(text) or ''}".strip()[:500]
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, the server's words included."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _reply(error.smtp_code, error.smtp_error)
+    return canonical_text(str(error)) or type(error).__name__

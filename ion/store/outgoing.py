@@ -16,6 +16,7 @@ which the receiving side knows as a duplicate.
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
-from ion.errors import StoreError
+from ion.errors import OrderErasedError, StoreError
 from ion.store import tables
 from ion.store.engine import Database, insert_new
 from ion.store.merchants import lock_merchant
@@ -115,7 +116,7 @@ class Outgoings(Database):
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             if is_erased(connection, merchant, platform, order_number):
-                raise StoreError(f"order {order_number} was erased here; nothing is sent for it")
+                raise OrderErasedError(f"order {order_number} was erased here; nothing is sent for it")
             revisions: Any = connection.execute(
                 sa.select(
                     col(table.id),
@@ -199,10 +200,11 @@ class Outgoings(Database):
             return tuple((merchant, address) for merchant, address in connection.execute(query))
 
     def claim_outgoing(
-        self, limit: int, lease_seconds: float, *, ids: Sequence[int] | None = None
+        self, limit: int, lease_seconds: float, *, ids: Sequence[int] | None = None, not_by: Sequence[str] = ()
     ) -> tuple[OutgoingMail, ...]:
-        """Take up to `limit` mails that are due, oldest first, or only those named, due or not. Others cannot take
-        them for `lease_seconds`, which is to be the same for all. Each claim counts as an attempt."""
+        """Take up to `limit` mails that are due, longest due first, or only those named, due or not. Others cannot take
+        them for `lease_seconds`, which is to be the same for all. Each claim counts as an attempt. `not_by`: names of
+        relays whose merchants' mails are left ("": the installation's own)."""
         table, now = tables.Outgoing, utc_now()
         until, ahead = now + timedelta(seconds=lease_seconds), now + CLOCKS_APART
         is_free = sa.or_(
@@ -219,6 +221,10 @@ class Outgoings(Database):
             .order_by(col(table.next_attempt_at), col(table.id))
             .limit(limit)
         )
+        if not_by:
+            merchant = tables.Merchant
+            relay = sa.select(col(merchant.name)).where(sa.func.coalesce(col(merchant.relay), "").in_(not_by))
+            query = query.where(col(table.merchant).not_in(relay))
         with self.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()
@@ -234,14 +240,15 @@ class Outgoings(Database):
 
     def mark_sent(self, outgoing_id: int, claim_token: str, reply: str) -> None:
         """The relay took the mail. `reply`: its words. Raises ClaimLostError."""
-        self.mark_all_sent([(outgoing_id, claim_token, reply)])
+        with self.writing() as connection:
+            _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
 
     def mark_all_sent(self, taken: Sequence[tuple[int, str, str]]) -> None:
-        """The relay took these mails: id, claim token, the relay's words. Raises ClaimLostError where a claim was
-        lost; then nothing was changed."""
+        """The relay took these mails: id, claim token, the relay's words. One whose claim was lost is left as it is."""
         with self.writing() as connection:
             for outgoing_id, claim_token, reply in taken:
-                _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
+                with suppress(ClaimLostError):
+                    _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
 
     def mark_retry(self, outgoing_id: int, claim_token: str, reply: str, delay_seconds: float) -> None:
         """The relay could not take it now; it is due again after `delay_seconds`. Raises ClaimLostError."""
@@ -285,9 +292,14 @@ class Outgoings(Database):
         return self._move(outgoing_id, waiting, OutgoingState.CANCELLED, "cannot be cancelled")
 
     def list_outgoing(
-        self, merchant: str | None = None, state: str | None = None, *, ids: Sequence[int] | None = None
+        self,
+        merchant: str | None = None,
+        state: str | None = None,
+        *,
+        ids: Sequence[int] | None = None,
+        without: Sequence[str] = (),
     ) -> tuple[OutgoingMail, ...]:
-        """Rows of the queue, oldest first, octets included."""
+        """Rows of the queue, oldest first, octets included. `without`: states that are left out."""
         query = _rows().order_by(col(tables.Outgoing.id))
         if merchant is not None:
             query = query.where(col(tables.Outgoing.merchant) == merchant)
@@ -295,8 +307,18 @@ class Outgoings(Database):
             query = query.where(col(tables.Outgoing.state) == state)
         if ids is not None:
             query = query.where(col(tables.Outgoing.id).in_(ids))
+        if without:
+            query = query.where(col(tables.Outgoing.state).not_in(without))
         with self.reading() as connection:
             return tuple(_mail(row) for row in connection.execute(query))
+
+    def waiting_outgoing(self) -> tuple[int, ...]:
+        """Ids of all mails that wait for the relay, longest due first."""
+        mail = tables.Outgoing
+        query = sa.select(col(mail.id)).where(col(mail.state).in_(_WAITING))
+        with self.reading() as connection:
+            found: Any = connection.execute(query.order_by(col(mail.next_attempt_at), col(mail.id))).scalars()
+            return tuple(found)
 
     def _move(self, outgoing_id: int, states: Sequence[OutgoingState], to: OutgoingState, refusal: str) -> OutgoingMail:
         table, now = tables.Outgoing, utc_now()
