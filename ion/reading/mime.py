@@ -40,12 +40,14 @@ class Part:
     """A part: what its header says of its content, and either its body as it is written or the parts it is made of.
 
     `fields`: by names in lower case, of those known here the first of a name. An octet that is not ASCII is U+FFFD.
+    `header`: the whole of it as it is written.
     """
 
     fields: dict[str, str]
     content_type: str
     octets: bytes = b""
     parts: "list[Part] | None" = None
+    header: bytes = b""
 
     @property
     def encoding(self) -> str:
@@ -120,6 +122,7 @@ class _Splitter:
         check_depth(depth)
         fields, body = self._header(begin, end)
         self._last = part = Part(fields, _content_type(fields, default))
+        part.header = self.raw[begin:body]
         kind = part.content_type.partition("/")[0]
         if part.content_type == "message/delivery-status":
             return part, self._blocks(part, body, end, depth)

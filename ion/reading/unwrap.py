@@ -102,13 +102,13 @@ def _part_bodies(part: Part, place: str, depth: int, budget: Budget) -> Iterator
         for number, inner in enumerate(part.parts, 1):
             yield from _part_bodies(inner, f"{place}{separator}{number}", depth + 1, budget)
         return
-    octets = _octets(part)
+    octets = octets_of(part)
     budget.spend(len(octets), parts=0)  # as a part it has been counted
-    said = _parameters(part.fields.get("content-type", ""))
+    said = parameters_of(part.fields.get("content-type", ""))
     leaf = _Leaf(
         octets,
         content_type,
-        _plain_name(_parameters(part.fields.get("content-disposition", "")).get("filename") or said.get("name", "")),
+        _plain_name(parameters_of(part.fields.get("content-disposition", "")).get("filename") or said.get("name", "")),
         said.get("charset", "").lower(),
         flowed=said.get("format", "").lower() == "flowed",
         delsp=said.get("delsp", "").lower() == "yes",
@@ -172,14 +172,14 @@ def _plain_name(name: str) -> str:
 
 
 @lru_cache(128)  # nearly all mails have the same few
-def _parameters(field: str) -> Mapping[str, str]:
+def parameters_of(field: str) -> Mapping[str, str]:
     """The parameters of a field by their names in lower case, decoded (RFC 2231); of two of one name the first."""
     found = _asked(partial(parameters, field)) or []
     values = ((name, _asked(partial(email.utils.collapse_rfc2231_value, value))) for name, value in reversed(found))
     return {name.lower(): value for name, value in values if value is not None}
 
 
-def _octets(part: Part) -> bytes:
+def octets_of(part: Part) -> bytes:
     """The octets of a part without its transfer encoding: the one it names, or the one it is plainly in."""
     if part.encoding not in ENCODINGS:
         return _plainly_decoded(part.octets, part.encoding)
