@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ion import __version__, cli_trust
+from ion.cli_alerts import alerts
 from ion.cli_dkim import dkim_app
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
@@ -57,6 +58,7 @@ app.add_typer(outbox_app, name="outbox")
 app.add_typer(erase_app, name="erase")
 app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)
+app.command(epilog="Example: ion alerts --seen 12 --seen 13")(alerts)
 
 
 class Block(StrEnum):

@@ -1,8 +1,9 @@
 """The reader: a child process that reads one message at a time and can be killed.
 
-It gets the octets of one message and the keys of its merchant, and nothing else: no database, no settings. Its limits
-are the kernel's, set anew for each message: wall-clock time (SIGALRM), processor time (SIGXCPU) and memory. So a
-message that hangs or grows ends its child, not the program; after many messages the child is replaced anyway.
+It gets the octets of one message and the keys of its merchant (for a bounce none), and nothing else: no database, no
+settings. Its limits are the kernel's, set anew for each message: wall-clock time (SIGALRM), processor time (SIGXCPU)
+and memory. So a message that hangs or grows ends its child, not the program; after many messages the child is replaced
+anyway.
 
 Children are forked from a process that has only this module in it and no threads (multiprocessing's fork server), which
 takes milliseconds where a new interpreter takes most of a second. The child imports this module, so nothing here may
@@ -35,7 +36,7 @@ from pydantic_core import PydanticSerializationError
 
 from ion.content import digest_of
 from ion.errors import IonError
-from ion.reading import Judged, read_message
+from ion.reading import Judged, read_bounce, read_message
 from ion.seal import Key
 
 log = structlog.get_logger("ion.reader")
@@ -75,13 +76,14 @@ class Reader:
         self._answers = select.poll()
         self._messages_left = 0
 
-    def read(self, raw: bytes, keys: Sequence[Key], stop: threading.Event) -> tuple[Judged, ...]:
-        """What `read_message` says of `raw`. Raises ReadFailedError, and ReaderUnavailableError where no child can be
-        started or `stop` was set and the message did not end within some seconds after it."""
+    def read(self, raw: bytes, keys: Sequence[Key] | None, stop: threading.Event) -> tuple[Judged, ...]:
+        """What `read_message` says of `raw`, or, without `keys`, `read_bounce`. Raises ReadFailedError, and
+        ReaderUnavailableError where no child can be started or `stop` was set and the message did not end within some
+        seconds after it."""
         self.start(stop)
         assert self._pipe is not None
         try:
-            self._pipe.send(tuple(keys))
+            self._pipe.send(None if keys is None else tuple(keys))
             self._pipe.send_bytes(raw)
             answer = _understood(self._receive(self._timeout_seconds + BACKSTOP_SECONDS, stop))
         except TimeoutError as error:
@@ -101,7 +103,7 @@ class Reader:
             raise ReadFailedError(f"reading raised {answer.raised}")
         return answer.judged
 
-    def read_alone(self, raw: bytes, keys: Sequence[Key], stop: threading.Event) -> tuple[Judged, ...]:
+    def read_alone(self, raw: bytes, keys: Sequence[Key] | None, stop: threading.Event) -> tuple[Judged, ...]:
         """`read`, in a child that reads nothing else before it or after it."""
         self.close()
         try:
@@ -266,7 +268,7 @@ def _serve(pipe: Connection, read: Read, timeout_seconds: float, cpu_seconds: in
             resource.setrlimit(resource.RLIMIT_CPU, (until, most_cpu))
         signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
         try:
-            answer = _as_json(_Answer(read(raw, keys)))
+            answer = _as_json(_Answer(read_bounce(raw) if keys is None else read(raw, keys)))
         except Exception as error:
             # The parent logs it and decides; the text may quote the mail.
             answer = _as_json(_Answer(raised=type(error).__name__[:200]))

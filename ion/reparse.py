@@ -87,6 +87,8 @@ def _read_again(
         except ReadFailedError:
             return ()
 
+    if message.is_bounce:
+        return store.store_rereading(message, reader.read(message.raw, None, stop), apply=apply)
     judged = reader.read(message.raw, keys, stop)
     evidence = authenticator.gather(message, judged, read_alone)
     return store.store_rereading(message, judged, evidence, apply=apply)

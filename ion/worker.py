@@ -192,9 +192,12 @@ class Worker:
         evidence: tuple[Evidence | None, ...] = ()
         try:
             read = reader.read_alone if message.failures else reader.read
-            keys = self._keys_of(message.merchant)
-            judged = read(message.raw, keys, stop)
-            evidence = self._evidence(message, judged, keys, reader, stop)
+            if message.is_bounce:
+                judged = read(message.raw, None, stop)
+            else:
+                keys = self._keys_of(message.merchant)
+                judged = read(message.raw, keys, stop)
+                evidence = self._evidence(message, judged, keys, reader, stop)
         except IonError as error:
             judged = error
         except Exception as error:
@@ -232,7 +235,14 @@ class Worker:
         try:
             stored = self._store.store_judgements(
                 [
-                    ReadMessage(one.message.id, one.message.merchant, one.message.claim_token, one.judged, one.evidence)
+                    ReadMessage(
+                        one.message.id,
+                        one.message.merchant,
+                        one.message.claim_token,
+                        one.judged,
+                        one.evidence,
+                        one.message.bounce_of,
+                    )
                     for one in read
                     if not isinstance(one.judged, IonError)
                 ]
@@ -256,11 +266,23 @@ class Worker:
                         notifications=[f"{found.grade} {found.state}" for found in what],
                         milliseconds=round(one.seconds * 1000),
                     )
+                    self._tell_bounce(one.message)
         for message, why in failed:
             try:
                 self._failed(message, why, stop)
             except StoreError as refused:
                 log.error("claim not ended", message=message.id, cause=str(refused))  # noqa: TRY400  # no traceback
+
+    def _tell_bounce(self, message: ClaimedMessage) -> None:
+        """Say in the log, without the address, what has come of a bounce, where a person has to do something."""
+        if message.bounce_of is None:
+            return
+        try:
+            alerts = self._store.alerts(outgoing_id=message.bounce_of)
+        except StoreError:
+            return  # the alerts are kept, and `ion alerts` shows them
+        for alert in alerts:
+            log.warning("alert", kind=alert.kind, alert=alert.id, outgoing=alert.outgoing_id, merchant=alert.merchant)
 
     def _failed(self, message: ClaimedMessage, error: IonError, stop: threading.Event) -> None:
         cause = str(error)

@@ -19,7 +19,7 @@ LEVELS = [
     {"serve"},
     {"logs"},
     {"demo", "console"},
-    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_dkim", "cli_outbox", "cli_template"},
+    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_alerts", "cli_dkim", "cli_outbox", "cli_template"},
     {"cli"},
     {"__main__"},
 ]

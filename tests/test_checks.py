@@ -85,8 +85,37 @@ DAMAGE = [
         "1 messages purged that still have raw octets",
     ),
     ("UPDATE message SET merchant = 'nobody' WHERE id = 5", "1 rows of message without their merchant (merchant)"),
-    ("DELETE FROM notification WHERE message_id = 4", "1 messages read without a notification"),
-    ("UPDATE message SET state = 'ignored' WHERE id = 4", "1 messages with a notification that are not read"),
+    ("DELETE FROM notification WHERE message_id = 4", "1 messages read without a notification or a bounce"),
+    (
+        "UPDATE message SET state = 'ignored' WHERE id = 4",
+        "1 messages with a notification or a bounce that are not read",
+    ),
+    ("UPDATE outgoing SET state = 'bounced' WHERE state = 'sent'", "1 outgoing mails that bounced without a bounce"),
+    (
+        "INSERT INTO bounce SELECT 1, id, 4, 'failed', '5.1.1', NULL, 1, '2026-11-23' FROM outgoing"
+        " WHERE state = 'sent'",
+        "1 bounces that failed and raised no alert",
+    ),
+    (
+        "INSERT INTO bounce SELECT 1, id, 4, 'delayed', '4.4.1', NULL, 1, '2026-11-23' FROM outgoing"
+        " WHERE state = 'sent'",
+        "1 bounces that are hard and did not fail",
+    ),
+    (
+        "INSERT INTO bounce SELECT 1, id, 5, 'delayed', '4.4.1', NULL, 0, '2026-11-23' FROM outgoing"
+        " WHERE state = 'sent'",
+        "1 messages with a notification or a bounce that are not read",
+    ),
+    (
+        "INSERT INTO bounce SELECT 1, id, 4, 'delayed', '4.4.1', 'x', 0, '2026-11-23' FROM outgoing"
+        " WHERE erased_at IS NOT NULL",
+        "1 bounces of erased mails that still quote a system",
+    ),
+    (
+        "INSERT INTO alert SELECT 1, merchant, 'bounced', 'x', id, '2026-11-23', NULL FROM outgoing"
+        " WHERE erased_at IS NOT NULL",
+        "1 alerts that name the address of an erased mail",
+    ),
     (
         "UPDATE message SET size_bytes = size_bytes + 1 WHERE id = 5",
         "1 messages whose raw octets are not as long as they were",
@@ -107,11 +136,11 @@ DAMAGE = [
     ),
     (
         "UPDATE message_purge SET state_before = 'read' WHERE message_id = 3",
-        "1 messages purged as read without a notification",
+        "1 messages purged as read without a notification or a bounce",
     ),
     (
         "UPDATE message_purge SET state_before = 'ignored' WHERE message_id = 1",
-        "1 messages purged as ignored with a notification",
+        "1 messages purged as ignored with a notification or a bounce",
     ),
     ("UPDATE notification SET state = 'held' WHERE message_id = 1", "1 messages purged while a person had to decide"),
     (
@@ -124,7 +153,7 @@ DAMAGE = [
     ),
     ("UPDATE notification SET position = 3 WHERE id = 3", "1 messages whose notifications have gaps"),
     (
-        "INSERT INTO merchant VALUES ('shop', '[]', NULL, '2026-11-23'); UPDATE notification SET merchant = "
+        "INSERT INTO merchant (name, created_at) VALUES ('shop', '2026-11-23'); UPDATE notification SET merchant = "
         "'shop' WHERE id = 4",
         "1 notifications of another merchant than their message",
     ),

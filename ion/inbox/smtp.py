@@ -43,7 +43,8 @@ class Listener:
     `tls_port` and LMTP on `lmtp_port`. 0 is any free port; the attribute then tells which.
 
     `user` and `password`: what a client may sign in with, over TLS; `sign_in_required`: no mail without. `proxies`:
-    addresses and networks whose connections begin with a PROXY header. `on_received` is called from another thread
+    addresses and networks whose connections begin with a PROXY header; `bounce_domain`: of the return addresses of our
+    own mails, None: bounces are not taken. `on_received` is called from another thread
     after each commit of something new.
     """
 
@@ -61,6 +62,7 @@ class Listener:
         password: str | None = None,
         sign_in_required: bool = False,
         proxies: Iterable[str] = (),
+        bounce_domain: str | None = None,
         on_received: Callable[[], None] = lambda: None,
         hostname: str | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Listener:
         self.user = user
         self.password = password
         self.sign_in_required = sign_in_required
+        self.bounce_domain = bounce_domain
         self.hostname = hostname or socket.gethostname() or "localhost"
         if self.limits.memory_bytes < self.limits.max_message_bytes:
             raise SettingError(
@@ -123,6 +126,7 @@ class Listener:
             password=password.get_secret_value() if password else None,
             sign_in_required=settings.smtp_auth_required,
             proxies=settings.proxies,
+            bounce_domain=settings.bounce_domain,
             on_received=on_received,
         )
 
@@ -202,6 +206,10 @@ class Listener:
                 self._known = frozenset(found)
         if self.is_known(address):
             return True
+        if self.bounce_domain is not None and address.lower().endswith(f"@{self.bounce_domain.lower()}"):
+            look_up = self.store.merchant_for_return_address
+            if await self._loop.run_in_executor(self._threads, look_up, address) is not None:
+                return True
         # One that came to be since, one of very many, or none at all.
         merchant = await self._loop.run_in_executor(self._threads, self.store.merchant_for_recipient, address)
         return merchant is not None

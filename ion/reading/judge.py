@@ -24,6 +24,7 @@ from ion.reading.agreement import (
     html_without_blanks,
     text_without_blanks,
 )
+from ion.reading.bounces import Bounce, find_bounce
 from ion.reading.claims import Claim, attached_claim, is_glued, labelled_claim, place_name, visible_claims
 from ion.reading.compare import differences, disagreements
 from ion.reading.confirmations import Confirmation, find_confirmation
@@ -46,8 +47,8 @@ class Judged:
 
     `content` (of the order) and `notification`: as proved, or as far as they could be read where the grade is `review`;
     None where no whole order could be read. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag
-    of the printed language, None where only the attachment was read. `confirmation`: with grade `none`, the forwarding
-    confirmation that the message is.
+    of the printed language, None where only the attachment was read. `confirmation`, `bounce`: with grade `none`, the
+    forwarding confirmation, or the bounce, that the message is.
     """
 
     grade: Grade
@@ -58,6 +59,7 @@ class Judged:
     carrier: str | None = None
     language: str | None = None
     confirmation: Confirmation | None = None
+    bounce: Bounce | None = None
 
     @property
     def order(self) -> Order | None:
@@ -82,6 +84,15 @@ def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
         return (Judged("review", None, None, (Problem(code, None, f"the message cannot be read: {error}"),)),)
     groups = _grouped([claim for place in sorted(claims) for claim in claims[place]])
     return tuple(map(reader.judge, groups)) or _traces(found) or _confirmation(raw, found)
+
+
+def read_bounce(raw: bytes) -> tuple[Judged, ...]:
+    """The bounce that a raw message is, read as nothing else: the mail that came back in it is of no account.
+
+    Empty for any other message. Does not raise on any input.
+    """
+    bounce = find_bounce(raw)
+    return (Judged("none", None, None, (), bounce=bounce),) if bounce else ()
 
 
 def _confirmation(raw: bytes, found: Sequence[Body]) -> tuple[Judged, ...]:

@@ -19,12 +19,15 @@ serves SQLite and PostgreSQL.
     rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out
     outgoing            mail on its way to the relay
+    return_addresses    to which mail a bounce belongs
+    bounces             what came back, and what comes of it
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
     checks              whether the books agree
 """
 
+from ion.store.bounces import Alert, Bounces
 from ion.store.checks import Checks
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
@@ -67,6 +70,7 @@ __all__ = [
     "KINDS",
     "RULE_KINDS",
     "AddedMessage",
+    "Alert",
     "ClaimLostError",
     "ClaimedMessage",
     "CursorMovedError",
@@ -125,6 +129,7 @@ class Store(
     Decisions,
     Orders,
     Outgoings,
+    Bounces,
     Jobs,
     Privacy,
     PublishedFiles,

@@ -99,6 +99,7 @@ def _disagreements(connection: sa.Connection, now: datetime) -> Iterator[str]:
         *_message_rules(),
         *_order_rules(),
         *_outgoing_rules(),
+        *_bounce_rules(),
         *_erasure_rules(),
         *_job_rules(now),
     ):
@@ -117,11 +118,17 @@ def _message_rules() -> _Rules:
     has_notification = sa.exists().where(col(notification.message_id) == col(message.id))
     is_purged = col(message.state) == MessageState.PURGED.value
     has_purge = sa.exists().where(col(purge.message_id) == col(message.id))
-    yield "messages read without a notification", message, (col(message.state) == "read", ~has_notification)
+    has_bounce = sa.exists().where(col(tables.Bounce.message_id) == col(message.id))
+    holds_something = sa.or_(has_notification, has_bounce)
     yield (
-        "messages with a notification that are not read",
+        "messages read without a notification or a bounce",
         message,
-        (col(message.state).not_in([MessageState.READ.value, MessageState.PURGED.value]), has_notification),
+        (col(message.state) == "read", ~holds_something),
+    )
+    yield (
+        "messages with a notification or a bounce that are not read",
+        message,
+        (col(message.state).not_in([MessageState.READ.value, MessageState.PURGED.value]), holds_something),
     )
     yield (
         "messages whose raw octets are not as long as they were",
@@ -134,14 +141,14 @@ def _message_rules() -> _Rules:
     yield "messages with a record of a purge that are not purged", message, (~is_purged, has_purge)
     was = col(purge.message_id) == col(message.id)
     yield (
-        "messages purged as read without a notification",
+        "messages purged as read without a notification or a bounce",
         message,
-        (is_purged, sa.exists().where(was, col(purge.state_before) == "read"), ~has_notification),
+        (is_purged, sa.exists().where(was, col(purge.state_before) == "read"), ~holds_something),
     )
     yield (
-        "messages purged as ignored with a notification",
+        "messages purged as ignored with a notification or a bounce",
         message,
-        (is_purged, sa.exists().where(was, col(purge.state_before) == "ignored"), has_notification),
+        (is_purged, sa.exists().where(was, col(purge.state_before) == "ignored"), holds_something),
     )
     waits = col(notification.state).in_([NotificationState.HELD.value, NotificationState.REVIEW.value])
     yield (
@@ -217,6 +224,24 @@ def _outgoing_rules() -> _Rules:
     claimed = col(mail.claim_token).is_not(None)
     yield "outgoing mails claimed by halves", mail, (claimed != col(mail.claimed_until).is_not(None),)
     yield "outgoing mails that are over and still claimed", mail, (~waits, claimed)
+
+
+def _bounce_rules() -> _Rules:
+    mail, bounce, alert = tables.Outgoing, tables.Bounce, tables.Alert
+    is_its = col(bounce.outgoing_id) == col(mail.id)
+    failed = sa.exists().where(is_its, col(bounce.action) == "failed")
+    yield (
+        "outgoing mails that bounced without a bounce",
+        mail,
+        (col(mail.state) == OutgoingState.BOUNCED.value, ~failed),
+    )
+    of_erased = sa.exists().where(is_its, _is_erased(mail))
+    told = sa.exists().where(col(alert.outgoing_id) == col(bounce.outgoing_id))
+    yield "bounces that failed and raised no alert", bounce, (col(bounce.action) == "failed", ~told, ~of_erased)
+    yield "bounces that are hard and did not fail", bounce, (col(bounce.hard).is_(True), col(bounce.action) != "failed")
+    yield "bounces of erased mails that still quote a system", bounce, (of_erased, col(bounce.diagnostic).is_not(None))
+    named = sa.exists().where(col(mail.id) == col(alert.outgoing_id), _is_erased(mail))
+    yield "alerts that name the address of an erased mail", alert, (named,)
 
 
 def _erasure_rules() -> _Rules:

@@ -29,6 +29,7 @@ from sqlmodel import col
 from ion.content import Content
 from ion.errors import StoreError, TransactionEndedError
 from ion.store import tables
+from ion.store.bounces import keep_bounce, merchants_of_mails
 from ion.store.confirmations import keep_confirmation
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
@@ -109,13 +110,14 @@ class StoredNotification:
 @dataclass(frozen=True)
 class ReadMessage:
     """A claimed message, by its row, merchant and token, and what was judged of it. `evidence`: for each of `judged`
-    what was found out about its sender, or nothing at all."""
+    what was found out about its sender, or nothing at all; `bounce_of`: as for a claimed message."""
 
     id: int
     merchant: str
     claim_token: str
     judged: Sequence[Judgement]
     evidence: Sequence[Evidence | None] = ()
+    bounce_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ class Judgements(Database):
         """Store what was judged of a claimed message, apply it, and end the claim: all or nothing.
 
         `evidence`: for each of `judged` what was found out about its sender, or nothing at all.
-        The message becomes `read`, or `ignored` where it holds no notification (none, or only of grade `none`).
+        The message becomes `read`, or `ignored` where it holds no notification (none, or only of grade `none`) and no
+        bounce that is believed.
         Raises ClaimLostError where the claim is no longer ours.
         """
         with self.reading() as connection:
@@ -164,7 +167,8 @@ class Judgements(Database):
         stored: list[tuple[StoredNotification, ...] | Exception] = []
         with self.writing() as connection:
             # In one order everywhere: two transactions must not wait for each other's merchants crosswise.
-            for merchant in sorted({message.merchant for message in messages}):
+            concerned = merchants_of_mails(connection, [message.bounce_of for message in messages])
+            for merchant in sorted({message.merchant for message in messages} | concerned):
                 lock_merchant(connection, merchant)
             for message in messages:
                 try:
@@ -212,7 +216,8 @@ def _store_message(connection: sa.Connection, message: ReadMessage) -> tuple[Sto
     """All of one message. The caller holds the merchant's lock."""
     told = message.evidence or (None,) * len(message.judged)
     found = [(one, about) for one, about in zip(message.judged, told, strict=True) if one.grade != "none"]
-    end_claim(connection, message.id, message.claim_token, MessageState.READ if found else MessageState.IGNORED)
+    is_read = bool(found) or keep_bounce(connection, message.id, message.bounce_of, message.judged)
+    end_claim(connection, message.id, message.claim_token, MessageState.READ if is_read else MessageState.IGNORED)
     keep_confirmation(connection, message.id, message.judged)
     return tuple(
         store_notification(connection, message.id, message.merchant, position, one, about)

@@ -24,6 +24,7 @@ from ion.errors import StorageFullError, StoreError, TransactionEndedError
 from ion.store import tables
 from ion.store.engine import Database, one_row, translated
 from ion.store.plain_sql import PlainSql
+from ion.store.return_addresses import merchant_of, returned
 from ion.store.types import MessageState, storable, utc_now
 
 CLOCKS_APART = timedelta(minutes=5)  # more than machines on one database may disagree: a clock was put back
@@ -65,7 +66,8 @@ class AddedMessage:
 @dataclass(frozen=True)
 class ClaimedMessage:
     """A message to read, ours until `claimed_until`. `attempts` counts the claims, this one included; `failures` how
-    often reading it came to no end."""
+    often reading it came to no end. `is_bounce`: it came to the return address of a mail of ours, so it is read as a
+    bounce and as nothing else; `bounce_of`: that mail, None where it is not known any more."""
 
     id: int
     merchant: str
@@ -76,12 +78,14 @@ class ClaimedMessage:
     failures: int
     claim_token: str
     claimed_until: datetime
+    is_bounce: bool = False
+    bounce_of: int | None = None
 
 
 @dataclass(frozen=True)
 class KeptMessage:
     """A message that is over, with its octets: what `ion reparse` reads again. `state_at`: when it came to `state`;
-    `attempts`: of reading it again."""
+    `attempts`: of reading it again; `is_bounce`, `bounce_of`: as for a claimed one."""
 
     id: int
     merchant: str
@@ -90,6 +94,8 @@ class KeptMessage:
     received_at: datetime
     raw: bytes
     attempts: int = 1
+    is_bounce: bool = False
+    bounce_of: int | None = None
 
 
 # What a message may be read again from: nobody is at work on it.
@@ -194,6 +200,7 @@ class Messages(Database):
             marks = ", ".join("?" * len(ids))
             sql.run(f"{_CLAIM} ({marks})", now, token, until, *ids)
             raws = dict(sql.rows(f"{_RAWS} ({marks})", *ids))
+            bounces = {row[0]: returned(sql, row[7], row[8], raws.get(row[0], b"")) for row in found}
         return tuple(
             ClaimedMessage(
                 id=message_id,
@@ -205,8 +212,10 @@ class Messages(Database):
                 failures=failures,
                 claim_token=token,
                 claimed_until=until,
+                is_bounce=bounces[message_id].is_bounce,
+                bounce_of=bounces[message_id].outgoing_id,
             )
-            for message_id, _, merchant, digest, received_at, attempts, failures in found
+            for message_id, _, merchant, digest, received_at, attempts, failures, _, _ in found
             if message_id in raws  # one without its octets, which `ion check` tells, must not hold up the others
         )
 
@@ -260,6 +269,8 @@ class Messages(Database):
                 col(message.state),
                 col(message.state_at),
                 col(message.received_at),
+                col(message.door),
+                col(message.rcpt_to),
                 col(kept.raw),
             )
             .join(kept, col(kept.message_id) == col(message.id))
@@ -281,7 +292,21 @@ class Messages(Database):
             query = query.where(sa.or_(col(message.state).in_(states), holds))
         with self.reading() as connection:
             rows: Any = connection.execute(query).all()
-        return tuple(KeptMessage(**row._mapping) for row in rows)
+            sql = PlainSql(connection)
+            told = [returned(sql, row.door, row.rcpt_to, row.raw) for row in rows]
+        return tuple(
+            KeptMessage(
+                id=row.id,
+                merchant=row.merchant,
+                state=row.state,
+                state_at=row.state_at,
+                received_at=row.received_at,
+                raw=row.raw,
+                is_bounce=one.is_bounce,
+                bounce_of=one.outgoing_id,
+            )
+            for row, one in zip(rows, told, strict=True)
+        )
 
     def message_state(self, message_id: int) -> str | None:
         """The state of a message now; None where there is no such message."""
@@ -369,7 +394,8 @@ class _Add:
         address = address.lower()
         if address not in self._merchants:
             found = self._sql.rows(_MERCHANT_AT, storable(address))
-            self._merchants[address] = found[0][0] if found else None
+            own = found[0][0] if found else None
+            self._merchants[address] = own or merchant_of(self._sql, address)
         merchant = self._merchants[address]
         if merchant is None:
             raise NoSuchAddressError("no merchant has this recipient address now")
@@ -394,7 +420,7 @@ _MERCHANT_AT = "SELECT merchant FROM merchant_address WHERE address = ? AND reti
 # What was received is due by its state, not by the clock: a clock that is put back must not hold up mail.
 # Nor must one that was claimed or put back by a clock that was ahead and has been put right since.
 _CLAIMABLE = (
-    "SELECT id, size_bytes, merchant, sha256, received_at, attempts, failures FROM message"
+    "SELECT id, size_bytes, merchant, sha256, received_at, attempts, failures, door, rcpt_to FROM message"
     " WHERE due_at IS NOT NULL AND (state = 'received' OR due_at <= ? OR state_at > ?) ORDER BY due_at, id LIMIT ?"
 )
 _CLAIM = (

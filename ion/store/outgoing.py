@@ -406,13 +406,20 @@ def _end_claim(
     reply: str,
     delay_seconds: float | None,
 ) -> None:
-    table, now = tables.Outgoing, utc_now()
+    table, bounce, now = tables.Outgoing, tables.Bounce, utc_now()
+    # A bounce may be quicker than we are.
+    came_back = sa.exists().where(
+        col(bounce.outgoing_id) == outgoing_id,
+        col(bounce.action) == "failed",
+        col(bounce.received_at) >= col(table.state_at),
+    )
+    bounced = sa.case((came_back, OutgoingState.BOUNCED.value), else_=OutgoingState.SENT.value)
     moved = connection.execute(
         sa.update(table)
         .where(col(table.id) == outgoing_id)
         .where(col(table.claim_token) == claim_token)
         .values(
-            state=state.value,
+            state=bounced if state is OutgoingState.SENT else state.value,
             state_at=now,
             last_reply=storable(reply[:500]),
             next_attempt_at=None if delay_seconds is None else now + timedelta(seconds=delay_seconds),

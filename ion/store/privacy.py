@@ -507,6 +507,8 @@ def _erase_message(connection: sa.Connection, message_id: int, erasure_id: int, 
         return 0
     asked = tables.ForwardingConfirmation
     connection.execute(sa.delete(asked).where(col(asked.message_id) == message_id))
+    said = tables.Bounce
+    connection.execute(sa.update(said).where(col(said.message_id) == message_id).values(diagnostic=None))
     values: dict[str, Any] = {"mail_from": None, "last_error": None}
     if whole_merchant:
         values["rcpt_to"] = f"{ERASED}-{message_id}"  # part of a key: each has one of its own

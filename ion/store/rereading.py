@@ -6,6 +6,7 @@
     found now, not before                 -> stored as a new one
     applied by its seal, and proved now    -> what was read of it is put right; where the order differs, so is the order
     superseded or a duplicate              -> likewise; its order is not touched
+    a bounce that is believed now          -> stored, with all that comes of it; one stored before stays
     anything else                         -> kept: what a person decided, and what can no longer be proved here
 
 So a person's decision is never overwritten, and an order once proved is never taken away. Where today's reader, keys
@@ -22,6 +23,7 @@ from sqlmodel import col
 
 from ion.errors import StoreError
 from ion.store import tables
+from ion.store.bounces import keep_bounce, kept_bounce, merchants_of_mails
 from ion.store.engine import Database
 from ion.store.judgements import Judgement, store_notification
 from ion.store.merchants import lock_merchant
@@ -85,14 +87,18 @@ class Rereadings(Database):
         where the message has come to another state since it was taken.
         """
         with self.writing() as connection:
-            lock_merchant(connection, message.merchant)
+            for merchant in sorted({message.merchant} | merchants_of_mails(connection, [message.bounce_of])):
+                lock_merchant(connection, merchant)
             _unmoved(connection, message)
             trial = connection.begin_nested()
             about = evidence or (None,) * len(judged)
             found = [one for one in zip(judged, about, strict=True) if one[0].grade != "none"]
             changes = tuple(_changes(connection, message, found))
+            bounce = kept_bounce(connection, message.id)
+            keep_bounce(connection, message.id, message.bounce_of, judged)
+            bounced = kept_bounce(connection, message.id) != bounce
             after = _settle(connection, message)
-            changed = after != message.state or any(one.change not in ("same", "kept") for one in changes)
+            changed = bounced or after != message.state or any(one.change not in ("same", "kept") for one in changes)
             if apply and changed:
                 trial.commit()
             else:
@@ -205,8 +211,9 @@ def _as_read(judged: Judgement) -> dict[str, Any]:
 
 
 def _settle(connection: sa.Connection, message: KeptMessage) -> str:
-    """Move the message to what its notifications say now; the state it has then."""
-    state = MessageState.READ if _rows(connection, message.id) else MessageState.IGNORED
+    """Move the message to what its notifications, or its bounce, say now; the state it has then."""
+    holds = _rows(connection, message.id) or kept_bounce(connection, message.id)
+    state = MessageState.READ if holds else MessageState.IGNORED
     if state != message.state:
         connection.execute(
             sa.update(tables.Message)
