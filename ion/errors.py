@@ -13,6 +13,7 @@
     │   └── ClaimLostError       another process has the row now          (`ion.store`)
     ├── UnknownRecipientError    an envelope names nobody here            (`ion.inbox`)
     ├── RefusedError             the relay refused the mail for good      (`ion.notify.submit`)
+    │   └── NotHandedOverError   it was not offered, being no safe thing to say to a relay
     ├── ReadFailedError, ReaderUnavailableError                           (`ion.reader`, never leave the worker)
     ├── NotDecidedYetError       who sent a mail cannot be told now       (`ion.trust`, never leaves the worker)
     ├── TrustRuleError           a line of a policy that cannot be (exit 2) (`ion.store`)

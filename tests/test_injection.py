@@ -29,7 +29,7 @@ from ion.notify.render import Envelope, mail_address
 from ion.notify.sending import queue_order
 from ion.notify.submit import RefusedError, Relay, submit
 from ion.order import Order
-from ion.store import Store
+from ion.store import NewMail, Store
 from tests.orders import parsed, rendered, small_order, unproved
 from tests.stores import sqlite_store as store
 
@@ -504,6 +504,27 @@ def test_the_envelope_of_a_mail_has_the_addresses_of_its_header(
         ]
         for _, (recipient,), raw in sent:
             assert_safe(raw, "a@b.example", [recipient], "a@b.example")
+
+
+def test_a_queued_mail_that_is_not_safe_to_say_fails_and_holds_up_no_other(
+    store: Store, relay: Sink, tmp_path: Path
+) -> None:
+    """Mails that earlier versions queued may have such addresses."""
+    settings_ = load_settings({"relay_port": relay.port, "data_dir": tmp_path})
+    for number, recipient in enumerate((f"a@b.example>, <{VICTIM}", RECIPIENT)):
+        store.queue_notification(
+            "default",
+            "zonos",
+            f"N{number}",
+            ("{}", "0" * 64),
+            lambda _, recipient=recipient: [recipient],
+            lambda taken, _: NewMail(f"<{taken.sequence}@p.example>", PLAIN, SENDER),
+        )
+    before = len(relay.mails)
+    handed = send_now(store, settings_)
+    assert [one.state for one in handed] == ["failed", "sent"]
+    assert handed[0].reply == "not handed over: the recipient is no mail address"
+    assert [recipients for _, recipients, _ in relay.mails[before:]] == [(RECIPIENT,)]
 
 
 def test_a_relay_that_answers_with_commands_of_its_own_is_only_quoted() -> None:

@@ -2,7 +2,6 @@
 
 import smtplib
 import ssl
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ class Submission:
         permanent refusal, RelayDownError where no mail would be taken, UnreachableError for anything else that a later
         try may mend (RFC 5321, 4.2.1): then the relay may have the mail nevertheless.
         """
-        _check(raw, mail_from, (rcpt_to,))
+        _check(raw, mail_from, rcpt_to)
         if self._handed_over >= MAILS_A_CONNECTION:
             self.close()
         client = self._client
@@ -166,14 +165,13 @@ def _is_reset(client: smtplib.SMTP) -> bool:
         return False
 
 
-def _check(raw: bytes, mail_from: str, rcpt_tos: Sequence[str]) -> None:
+def _check(raw: bytes, mail_from: str, rcpt_to: str) -> None:
     """The library reads an address anew and may find another one in it; and it sends octets as they are, while servers
     do not agree on what a bare CR or LF ends."""
     if mail_from and not is_address(mail_from):  # empty: RFC 5321, 4.5.5
         raise NotHandedOverError("the sender is no mail address")
-    for number, address in enumerate(rcpt_tos, 1):
-        if not is_address(address):
-            raise NotHandedOverError(f"recipient {number} is no mail address")
+    if not is_address(rcpt_to):
+        raise NotHandedOverError("the recipient is no mail address")
     if not raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n") or b"\x00" in raw:
         raise NotHandedOverError("it holds a bare CR, a bare LF or a NUL")
     if max(map(len, raw.split(b"\r\n"))) > LONGEST_LINE:
