@@ -507,7 +507,7 @@ def _read_payloads(paths: list[Path], customer: Block | None) -> Iterator[Any]:
 
 
 def _approved_reading(result: Any, approved: bool) -> Any:
-    from ion.notify.intake import approved_reading
+    from ion.intake import approved_reading
 
     if result.reading is None:
         raise result.error

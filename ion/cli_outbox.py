@@ -12,7 +12,7 @@ from ion.console import end, opened_store, print_json, read_octets, report, sett
 from ion.errors import IonError, PayloadError, UnreachableError
 
 if TYPE_CHECKING:
-    from ion.notify.intake import Intake
+    from ion.intake import Intake
     from ion.notify.outbox import Handed
     from ion.store import OutgoingMail, Store
 
@@ -24,7 +24,7 @@ Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Ids, a
 
 def send_payloads(store: "Store", settings: Settings, paths: list[Path], how: dict[str, Any]) -> None:
     """Take payload files in and send their mails now; a JSON line for each mail, or for each file without one."""
-    from ion.notify.intake import take_payloads
+    from ion.intake import take_payloads
     from ion.notify.outbox import send_now
     from ion.reading import read_message
 
@@ -77,10 +77,10 @@ def send_waiting(store: "Store", settings: Settings) -> None:
 
 def watch_folder(store: "Store", settings: Settings, folder: Path, how: dict[str, Any]) -> None:
     """Take what appears in a folder and send it, until SIGTERM or SIGINT; a JSON line for each file."""
-    from ion.notify.intake import take_payloads
+    from ion.intake import take_payloads
     from ion.notify.outbox import Outbox
-    from ion.notify.watch import Watch
     from ion.reading import read_message
+    from ion.watch import Watch
 
     stop = threading.Event()
     outbox = Outbox(store, settings)

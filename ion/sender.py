@@ -7,12 +7,12 @@ import structlog
 
 from ion.config import Settings
 from ion.errors import IonError
-from ion.notify.intake import take_payloads
+from ion.intake import take_payloads
 from ion.notify.outbox import Outbox
 from ion.notify.sending import queue_digests
-from ion.notify.watch import Watch
 from ion.reading import read_message
 from ion.store import Store
+from ion.watch import Watch
 
 log = structlog.get_logger("ion.outbox")
 

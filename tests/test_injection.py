@@ -29,8 +29,9 @@ from ion.notify.render import Envelope, mail_address
 from ion.notify.sending import queue_order
 from ion.notify.submit import RefusedError, Relay, submit
 from ion.order import Order
-from ion.store import NewMail, Store
+from ion.store import Store
 from tests.orders import parsed, rendered, small_order, unproved
+from tests.stores import queue_order as queue_made_up
 from tests.stores import sqlite_store as store
 
 __all__ = ["store"]
@@ -512,14 +513,7 @@ def test_a_queued_mail_that_is_not_safe_to_say_fails_and_holds_up_no_other(
     """Mails that earlier versions queued may have such addresses."""
     settings_ = load_settings({"relay_port": relay.port, "data_dir": tmp_path})
     for number, recipient in enumerate((f"a@b.example>, <{VICTIM}", RECIPIENT)):
-        store.queue_notification(
-            "default",
-            "zonos",
-            f"N{number}",
-            ("{}", "0" * 64),
-            lambda _, recipient=recipient: [recipient],
-            lambda taken, _: NewMail(f"<{taken.sequence}@p.example>", PLAIN, SENDER),
-        )
+        queue_made_up(store, f"N{number}", addresses=[recipient], raw=PLAIN)
     before = len(relay.mails)
     handed = send_now(store, settings_)
     assert [one.state for one in handed] == ["failed", "sent"]

@@ -21,7 +21,7 @@ import structlog
 
 from ion.errors import IonError, SettingError, StoreError
 from ion.files import write_whole
-from ion.notify.intake import Intake
+from ion.intake import Intake
 
 log = structlog.get_logger("ion.watch")
 
@@ -36,7 +36,7 @@ Take = Callable[[Sequence[tuple[str, bytes]]], Iterator[Intake]]
 
 
 class Watch:
-    """Watches one folder. `take` takes documents in and tells what became of each (`ion.notify.intake`)."""
+    """Watches one folder. `take` takes documents in and tells what became of each (`ion.intake`)."""
 
     def __init__(self, folder: Path, take: Take) -> None:
         self._folder = folder
