@@ -122,7 +122,7 @@ def test_a_catalogue_labels_every_field_and_nothing_else(known: Language) -> Non
 
 @each_language
 def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_english_one(known: Language) -> None:
-    for mine, english in ((known.headings, EN.headings), (known.mail, EN.mail)):
+    for mine, english in ((known.headings, EN.headings), (known.mail, EN.mail), (known.changes, EN.changes)):
         assert mine.keys() == english.keys()
         for name, text in mine.items():
             assert _placeholders(text) == _placeholders(english[name]), name
@@ -136,7 +136,8 @@ def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_engl
 
 @each_language
 def test_every_text_of_a_catalogue_is_canonical_and_says_something(known: Language) -> None:
-    groups = [known.headings, known.mail, known.countries, *known.labels.values(), *known.words.values()]
+    prose = [known.mail, known.changes]
+    groups = [known.headings, known.countries, *prose, *known.labels.values(), *known.words.values()]
     for group in groups:
         for name, text in group.items():
             assert canonical_text(text) == text, name
@@ -144,6 +145,14 @@ def test_every_text_of_a_catalogue_is_canonical_and_says_something(known: Langua
         for name, text in group.items():
             assert not set(":\uff1a\\=<>|*_&") & set(text), f"{name}: a mark that readers or mail programs act on"
             assert re.match(r"\w", text), name
+
+
+@each_language
+def test_no_phrase_about_changes_holds_a_colon_or_a_mark_that_programs_act_on(known: Language) -> None:
+    for name, text in known.changes.items():
+        assert not set(":\uff1a\\=<>|*_&") & set(text), name
+        assert re.match(r"\w", text), name
+    assert len(set(known.changes.values())) == len(known.changes)
 
 
 @each_language

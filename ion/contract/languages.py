@@ -51,6 +51,7 @@ class Language:
     words: dict[str, dict[str, str]]
     countries: dict[str, str]
     mail: dict[str, str]
+    changes: dict[str, str]
 
     def label(self, section: Section, field: str) -> str:
         return self.labels[section.labels][field]
@@ -107,6 +108,7 @@ def language(tag: str) -> Language:
         words=text["words"],
         countries=cldr["countries"],
         mail=text["mail"],
+        changes=text["changes"],
     )
 
 

@@ -1,4 +1,5 @@
-"""Ready field blocks: an order and its notification as headed lists of printed fields, for templates to place.
+"""Ready field blocks: an order and its notification as headed lists of printed fields, for templates to place; and what
+changed in the order since it was told before.
 
 A template decides where a block stands and how it looks. It prints headings, labels and values as they are given
 here, so that the reader finds them again.
@@ -6,11 +7,13 @@ here, so that the reader finds them again.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
-from ion.contract import SECTIONS, Entry, Language, print_value
-from ion.contract.fields import FIELDS, Kind
+from ion.contract import FIELDS, SECTIONS, Entry, Kind, Language, Section, print_value
 from ion.contract.languages import SEAL_LABEL
+from ion.notify.changes import Change, changes
 from ion.order import Order
+from ion.seal import GLUED_SEAL_PATTERN
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Blocks:
             place = entry.index[0] if SECTIONS[entry.section].repeated else 0
             grouped.setdefault((entry.section, place), []).append(entry)
         for (code, place), inside in grouped.items():
-            heading = language.heading(self._heading_code(code, order), place + 1, counts[code])
+            heading = language.heading(_heading_code(code, order), place + 1, counts[code])
             self._blocks[code].append(Block(code, _colon(heading), tuple(self._printed(entry) for entry in inside)))
         proof = self._blocks["proof"][0]
         sealed = PrintedField(SEAL_LABEL, _colon(language.labels["proof"][SEAL_LABEL]), seal)
@@ -71,15 +74,111 @@ class Blocks:
         """A heading that stands alone (`items`), with its colon."""
         return _colon(self._language.heading(code))
 
-    @staticmethod
-    def _heading_code(code: str, order: Order) -> str:
-        return "delivery_direct" if code == "delivery" and not order.ships_to_hub else code
-
     def _printed(self, entry: Entry) -> PrintedField:
         label = self._language.label(SECTIONS[entry.section], entry.field)
         kind = FIELDS[entry.code].kind
         text = print_value(kind, entry.value, self._language, entry.field)
         return PrintedField(entry.field, _colon(label), text, lines=kind == Kind.LINES and "\n" in entry.value)
+
+
+@dataclass(frozen=True)
+class PrintedChange:
+    """One thing that changed, in words. `what`: the block and the label, without a colon; `before`, `now`: printed
+    values, "" where there was or is none, `NOT_SHOWN` where a value is not repeated here."""
+
+    what: str
+    before: str
+    now: str
+
+
+class PrintedChanges:
+    """What changed in an order since it was told before, to be printed in front of the title.
+
+    `said`: a sentence for those who know the order; `rows`: at most `MOST_CHANGES`; `more`: a sentence where there are
+    more (two at least), else None; `words`: the catalogue's other phrases.
+
+    Nothing in it is ever read as a value. The reader takes nothing that stands before the title; and where a title was
+    lost, a value still needs a label, and a label its colon: no text in here holds one, or what a program may make one
+    of. A value that does is not repeated, nor is one as long as a paragraph, nor one like a seal.
+    """
+
+    def __init__(self, previous: Order, order: Order, language: Language) -> None:
+        found = changes(previous, order)
+        self.words = language.changes
+        self.said = self.words["changed" if found else "unchanged"]
+        shown = found if len(found) <= MOST_CHANGES else found[: MOST_CHANGES - 1]
+        self.rows = tuple(_printed_change(change, previous, order, language) for change in shown)
+        further = len(found) - len(shown)
+        number = print_value(Kind.NUMBER, str(further), language)
+        self.more = self.words["more"].format(n=number) if further else None
+
+
+MOST_CHANGES = 20
+NOT_SHOWN = "\u2026"
+_LONGEST = 100  # characters of a value that is repeated
+# What tells people which block was added or removed, by group of labels; of other groups the first three values.
+_TELLING = {
+    "line": ("sku", "name", "quantity"),
+    "address": ("first_name", "last_name", "name", "company", "address1", "city", "country"),
+    "adjustment": ("name", "code", "amount", "amount_customer"),
+}
+
+
+def _printed_change(change: Change, previous: Order, order: Order, language: Language) -> PrintedChange:
+    code, _, name = change.code.partition(".")
+    section = SECTIONS[code]
+    what = _place(change, previous, order, language)
+    # The platform may have taken back what it told of a person; then nobody is to read it here again.
+    told = not (order.personal_data_suppressed or order.personal_data_encrypted)
+    if not name:
+        block = _description(change.block, section, language)
+        before, now = (block, "") if change.kind == "removed" else ("", block)
+    else:
+        what = f"{what}, {language.label(section, name)}"
+        before, now = (
+            _repeated(print_value(FIELDS[change.code].kind, value, language, name)) if value is not None else ""
+            for value in (change.old, change.new)
+        )
+    return PrintedChange(what, before if told or not before else NOT_SHOWN, now)
+
+
+def _place(change: Change, previous: Order, order: Order, language: Language) -> str:
+    """The heading of the block that a change is in, with the SKU of a line. Lines that were removed have no number, for
+    another line has it now."""
+    code = change.code.partition(".")[0]
+    if not SECTIONS[code].repeated:
+        return language.heading(_heading_code(code, order))
+    removed = change.kind == "removed" and change.code == code
+    if removed and code == "line":
+        return language.heading("items")
+    count = len(getattr(previous if removed else order, SECTIONS[code].path))
+    heading = language.heading(code, change.index[0] + 1, count)
+    sku = order.lines[change.index[0]].sku if change.code.startswith("line.") else None
+    known = _repeated(print_value(Kind.TEXT, sku, language)) if sku else NOT_SHOWN
+    return heading if known == NOT_SHOWN else f"{heading}, {known}"
+
+
+def _description(block: Sequence[Entry], section: Section, language: Language) -> str:
+    telling = _TELLING.get(section.labels, ())
+    chosen = [entry for entry in block if entry.field in telling] or block[:3]
+    printed = (print_value(FIELDS[entry.code].kind, entry.value, language, entry.field) for entry in chosen)
+    return ", ".join(
+        f"{language.label(section, entry.field)} {_repeated(text)}" for entry, text in zip(chosen, printed, strict=True)
+    )
+
+
+def _repeated(text: str) -> str:
+    """A printed value, or what stands for one that is not repeated."""
+    colon = ":" in normalize("NFKC", text) or any(like in text for like in _LIKE_COLONS)
+    return NOT_SHOWN if colon or len(text) > _LONGEST or GLUED_SEAL_PATTERN.search(text) else text
+
+
+# What a charset without them may make a colon of, besides what is one to Unicode (NFKC).
+_LIKE_COLONS = "\u02d0\u05c3\u2236\ua789"
+
+
+def _heading_code(code: str, order: Order) -> str:
+    return "delivery_direct" if code == "delivery" and not order.ships_to_hub else code
 
 
 def _colon(text: str) -> str:

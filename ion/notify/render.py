@@ -26,7 +26,7 @@ from ion.contract import Entry, Language, Notification, canonical_bytes, entries
 from ion.contract.fields import Kind
 from ion.contract.forms import guard
 from ion.errors import RenderError, SettingError
-from ion.notify.blocks import Blocks
+from ion.notify.blocks import Blocks, PrintedChanges
 from ion.notify.templates import Templates
 from ion.order import EXACT, Order, canonical_text
 from ion.seal import Key, make_imprint, make_seal
@@ -105,18 +105,26 @@ class Prepared:
     context: dict[str, Any]
 
 
-def prepare(order: Order, notification: Notification, *, key: Key, language: Language) -> Prepared:
-    """What the templates print of `order`. Raises RenderError where the notification has no time of issue."""
+def prepare(
+    order: Order, notification: Notification, *, key: Key, language: Language, previous: Order | None = None
+) -> Prepared:
+    """What the templates print of `order`; `previous` as in `render`. Raises RenderError where the notification has no
+    time of issue, or `previous` is another order."""
+    if previous and (previous.platform, previous.order_number) != (order.platform, order.order_number):
+        told = f"{previous.platform} {previous.order_number!r}"
+        raise RenderError(f"{told} is another order and no earlier state of this one", field="order.order_number")
     notification = notification.model_copy(update={"order_number": order.order_number, "key_id": key.key_id})
     if notification.issued_at is None:
         raise RenderError("a notification needs its time of issue", field="proof.issued_at")
     values = tuple(entries(notification, order))
     seal = make_seal(values, key)
     blocks = Blocks(values, order, seal, language)
-    subject = _subject(order, language)
+    changes = PrintedChanges(previous, order, language) if previous else None
+    subject = _subject(order, language, changed=bool(changes and changes.rows))
     context = {
         "order": order,
         "blocks": blocks,
+        "changes": changes,
         "mail": _Phrases(language, order),
         "language": language,
         "subject": subject,
@@ -133,14 +141,16 @@ def render(
     envelope: Envelope,
     templates: Templates,
     read_back: ReadBack,
+    previous: Order | None = None,
 ) -> Rendered:
     """The mail that tells of `order`, read back and proved.
 
     `notification` names the merchant, revision, sequence and time of issue (which becomes the Date header); its
-    order number and key id are set here. Raises RenderError when a body does not come back exactly, SettingError for an
+    order number and key id are set here. `previous`: the order as it was told of last, where it was; the mail then says
+    first what has changed since. Raises RenderError when a body does not come back exactly, SettingError for an
     address that is none.
     """
-    prepared = prepare(order, notification, key=key, language=language)
+    prepared = prepare(order, notification, key=key, language=language, previous=previous)
     text = templates.text(prepared.context)
     html = templates.html(prepared.context)
     attachment = attachment_of(prepared, text, html, key=key, language=language)
@@ -361,8 +371,8 @@ class _Phrases:
         return tuple(self._phrases[f"do_not_ship_{reason}"] for reason in self._order.do_not_ship)
 
 
-def _subject(order: Order, language: Language) -> str:
-    """Stable for the same order: marks, order number, items, total, destination."""
+def _subject(order: Order, language: Language, *, changed: bool) -> str:
+    """Marks, order number, items, total, destination: but for the marks and what is new, the same for each revision."""
     phrases = language.mail
     count = reduce(EXACT.add, (line.quantity for line in order.lines), Decimal(0))
     quantity = print_value(Kind.NUMBER, str(count), language)
@@ -370,7 +380,8 @@ def _subject(order: Order, language: Language) -> str:
     money = order.totals.total_customer
     amount = f"{money.amount} {money.currency or ''}".strip() if money else ""
     country = order.delivery.country
-    marks = [phrases["subject_test"]] * order.test + [phrases["subject_replacement"]] * order.replacement
+    marks = [language.changes["subject_changed"]] * changed
+    marks += [phrases["subject_test"]] * order.test + [phrases["subject_replacement"]] * order.replacement
     subject = phrases["subject"].format(
         number=guard(order.merchant_order_number or order.order_number, language),
         items=items,
