@@ -9,7 +9,7 @@ import email.policy
 import html as markup
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import cache
@@ -79,8 +79,9 @@ def quotes(way: str) -> bool:
     return any(kind == "text" and _QUOTED_LINE.search(text) for message in messages for kind, text in _texts(message))
 
 
-def matrix(count: int, *, seed: int = 0, first: int = 0) -> Iterator[Mail]:
-    """`count` mails that go through all cells of the matrix in turn, the same ones for the same seed."""
+def matrix(count: int, *, seed: int = 0, first: int = 0, sent: Callable[[str, str], bytes] = sent) -> Iterator[Mail]:
+    """`count` mails that go through all cells of the matrix in turn, the same ones for the same seed. `sent`: the mail
+    of an order, by its name and language."""
     cells = list(product(CLIENTS, PARTS, (True, False), (1, 2, 3)))
     random.Random(seed).shuffle(cells)
     short = [name for name in orders() if name not in LONG]

@@ -83,7 +83,7 @@ def _matched_blocks(
     keys: list[_Key[_Block]] = [_content]
     keys += [lambda block, names=names: _identity(block, names) for names in _ALIKE[section.code]]  # type: ignore[misc]
     old_of = {new: old for old, new in _matched(olds, news, keys)}
-    removed = deque(place for place in range(len(olds)) if place not in old_of.values())
+    removed = deque(sorted(set(range(len(olds))) - set(old_of.values())))
     for place, block in enumerate(news):
         while removed and removed[0] <= place:
             yield olds[removed.popleft()], ()
@@ -108,17 +108,17 @@ def _matched(
 ) -> list[tuple[int, int]]:
     """Places of elements that are one: of the same key, by the first key that tells; each is matched once."""
     found: list[tuple[int, int]] = []
-    left_olds, left_news = list(range(len(olds))), list(range(len(news)))
+    left_olds, left_news = dict(enumerate(olds)), dict(enumerate(news))
     for key in keys:
         waiting: dict[Hashable, deque[int]] = defaultdict(deque)
-        for place in left_news:
-            waiting[key(news[place])].append(place)
-        for place in left_olds:
-            value = key(olds[place])
+        for new, element in left_news.items():
+            waiting[key(element)].append(new)
+        for old, element in tuple(left_olds.items()):
+            value = key(element)
             if value is not None and waiting[value]:
-                found.append((place, waiting[value].popleft()))
-        left_olds = [place for place in left_olds if place not in {old for old, _ in found}]
-        left_news = [place for place in left_news if place not in {new for _, new in found}]
+                new = waiting[value].popleft()
+                found.append((old, new))
+                del left_olds[old], left_news[new]
     return found
 
 
@@ -148,10 +148,13 @@ def _of_a_list(field: Field, olds: Sequence[Entry], news: Sequence[Entry]) -> It
     keys: list[_Key[Entry]] = [lambda entry: entry.value]
     if field.kind == Kind.PAIR:
         keys.append(lambda entry: json.loads(entry.value)[0])
-    found = _matched(olds, news, keys)
-    yield from (_change(olds[old], news[new]) for old, new in sorted(found) if olds[old].value != news[new].value)
-    yield from (_change(old, None) for place, old in enumerate(olds) if place not in {old for old, _ in found})
-    yield from (_change(None, new) for place, new in enumerate(news) if place not in {new for _, new in found})
+    new_of = dict(_matched(olds, news, keys))
+    matched = set(new_of.values())
+    yield from (
+        _change(olds[old], news[new]) for old, new in sorted(new_of.items()) if olds[old].value != news[new].value
+    )
+    yield from (_change(old, None) for place, old in enumerate(olds) if place not in new_of)
+    yield from (_change(None, new) for place, new in enumerate(news) if place not in matched)
 
 
 def _change(old: Entry | None, new: Entry | None) -> Change:
