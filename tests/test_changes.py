@@ -154,7 +154,7 @@ def test_a_discount_is_known_by_its_code_and_an_address_added_whole_is_one_chang
 
 
 @given(orders(), orders())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_what_is_told_is_true_in_the_order_of_the_contract_and_names_all_that_differs(one: Order, other: Order) -> None:
     previous, order = one, other
     found = changes(previous, order)
@@ -384,7 +384,7 @@ def test_two_revisions_in_one_text_are_for_a_person() -> None:
 
 
 @given(orders(), orders(), st.sampled_from(tags()))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_any_order_that_was_any_other_before_comes_back_exactly(order: Order, other: Order, tag: str) -> None:
     previous = other.model_copy(update={"platform": order.platform, "order_number": order.order_number})
     result = revised(order, previous, tag, read_back=read_message)

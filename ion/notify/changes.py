@@ -130,12 +130,19 @@ def _between(section: Section, old: _Block, new: _Block) -> Iterator[Change]:
         yield Change(kind, section.code, (old or new)[0].index[: int(section.repeated)], block=old or new)
         return
     block = new[0].index[: int(section.repeated)] if new else ()
+    olds, news = (_by_field(entries) for entries in (old, new))
     for field in section.fields:
-        olds = [
-            entry._replace(index=(*block, *entry.index[len(block) :])) for entry in old if entry.field == field.name
-        ]
-        news = [entry for entry in new if entry.field == field.name]
-        yield from _of_a_list(field, olds, news) if field.repeated else _of_a_value(olds, news)
+        if field.name in olds or field.name in news:
+            moved = [entry._replace(index=(*block, *entry.index[len(block) :])) for entry in olds.get(field.name, ())]
+            there = news.get(field.name, [])
+            yield from _of_a_list(field, moved, there) if field.repeated else _of_a_value(moved, there)
+
+
+def _by_field(block: _Block) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in block:
+        found.setdefault(entry.field, []).append(entry)
+    return found
 
 
 def _of_a_value(olds: Sequence[Entry], news: Sequence[Entry]) -> Iterator[Change]:
