@@ -18,7 +18,10 @@ def _commands(group: Any, prefix: str = "ion") -> list[str]:
     names = []
     for name, command in group.commands.items():
         path = f"{prefix} {name}"
-        names += _commands(command, path) if hasattr(command, "commands") else [path]
+        if not hasattr(command, "commands") or command.invoke_without_command:
+            names.append(path)
+        if hasattr(command, "commands"):
+            names += _commands(command, path)
     return names
 
 

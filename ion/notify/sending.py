@@ -42,9 +42,10 @@ def render_order(
     sender: str | None = None,
     reply_to: str | None = None,
     locale: str | None = None,
+    previous: Order | None = None,
 ) -> Rendered:
     """The mail for an approved order, sealed with the merchant's current key and issued now. `sender`, `reply_to`,
-    `locale`: None, as the settings have it.
+    `locale`: None, as the settings have it. `previous`: the order as it was told of before, None for the first time.
 
     Raises RenderError, SettingError as `render` does.
     """
@@ -62,6 +63,7 @@ def render_order(
         envelope=Envelope(sender or settings.sender, tuple(recipients), reply_to or settings.reply_to),
         templates=_templates(settings.templates_dir),
         read_back=read_back,
+        previous=previous,
     )
 
 
@@ -85,7 +87,7 @@ def queue_order(
     is not queued again, but for an address that was not told of it. Raises SettingError where nobody would get it,
     RenderError, UnknownMerchantError, StoreError; then nothing was queued.
     """
-    from ion.content import Content
+    from ion.content import Content, order_of
 
     known = store.merchant(merchant)
     told = {one.address: one for one in store.subscriptions(merchant) if one.state == "active"}
@@ -113,6 +115,7 @@ def queue_order(
             sender=known.sender,
             reply_to=known.reply_to,
             locale=(how and how.locale) or known.locale,
+            previous=order_of(taken.previous_json) if taken.previous_json else None,
         )
         return _finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
 
