@@ -26,7 +26,7 @@ log = structlog.get_logger("ion.outbox")
 
 # Longer than a relay that answers slowly; whoever dies while submitting holds the mail for so long.
 LEASE_SECONDS = 300.0
-CLAIMED_AT_ONCE = 20
+CLAIMED_AT_ONCE = 50
 MARK_SECONDS = 1.0  # at the latest after that long what went is marked
 FIRST_RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 4 * 3600.0

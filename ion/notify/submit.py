@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ion.errors import IonError, UnreachableError
 from ion.notify.render import is_address
 from ion.order import canonical_text
 
+IDLE_SECONDS = 2.0  # after that the relay may have closed the connection, which is asked first
 MAILS_A_CONNECTION = 100  # what servers commonly allow
 _NOT_LET_IN = (530, 534, 535, 538)  # RFC 4954, 6: a matter of our settings, whatever the mail
 LONGEST_LINE = 998  # octets without CR LF (RFC 5321, 4.5.3.1.6)
@@ -59,6 +61,7 @@ class Submission:
         self._relay = relay
         self._client: smtplib.SMTP | None = None
         self._handed_over = 0
+        self._used_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +82,7 @@ class Submission:
         if self._handed_over >= MAILS_A_CONNECTION:
             self.close()
         client = self._client
-        if client is not None and not _is_reset(client):  # a server may close a connection that was idle
+        if client is not None and time.monotonic() > self._used_at + IDLE_SECONDS and not _is_reset(client):
             self.close()
             client = None
         if client is None:
@@ -87,13 +90,14 @@ class Submission:
         try:
             reply = _dialogue(client, raw, mail_from, rcpt_to)
         except _AnswerError as answer:
-            if answer.code == 421:  # RFC 5321, 3.8: it closes
+            if answer.code == 421 or not _is_reset(client):  # RFC 5321, 3.8: it closes
                 self.close()
             raise _failure(answer.code, answer.words) from None
         except (smtplib.SMTPException, OSError) as error:
             self.close()
             raise UnreachableError(f"the relay {self._relay.host} did not take the mail: {_words(error)}") from error
         self._handed_over += 1
+        self._used_at = time.monotonic()
         return reply
 
     def close(self) -> None:
@@ -107,7 +111,9 @@ class Submission:
     def _connected(self) -> smtplib.SMTP:
         relay = self._relay
         try:
-            context = ssl.create_default_context(cafile=str(relay.tls_ca_file) if relay.tls_ca_file else None)
+            # Only where it is used: to load the system's authorities takes longer than to send a mail.
+            authorities = str(relay.tls_ca_file) if relay.tls_ca_file else None
+            context = None if relay.security == "none" else ssl.create_default_context(cafile=authorities)
             if relay.security == "tls":
                 client: smtplib.SMTP = smtplib.SMTP_SSL(
                     relay.host, relay.port, timeout=relay.timeout_seconds, context=context
@@ -143,16 +149,28 @@ def submit(raw: bytes, mail_from: str, rcpt_to: str, relay: Relay) -> str:
 
 
 def _dialogue(client: smtplib.SMTP, raw: bytes, mail_from: str, rcpt_to: str) -> str:
-    answer = client.mail(mail_from, [f"SIZE={len(raw)}"] if client.has_extn("size") else [])
-    if answer[0] == 250:
-        answer = client.rcpt(rcpt_to)
-    if answer[0] not in (250, 251):
-        raise _AnswerError(answer)
-    try:
-        answer = client.data(raw)
-    except smtplib.SMTPDataError as error:
-        words = error.smtp_error
-        answer = error.smtp_code, words.encode() if isinstance(words, str) else words
+    """One mail transaction (RFC 5321, 3.3), its commands in one piece where the server allows (RFC 2920): each answer
+    that is waited for costs a way there and back. Raises _AnswerError, SMTPException, OSError."""
+    size = f" SIZE={len(raw)}" if client.has_extn("size") else ""
+    commands = [f"MAIL FROM:<{mail_from}>{size}", f"RCPT TO:<{rcpt_to}>", "DATA"]
+    pipelined = client.has_extn("pipelining")
+    if pipelined:
+        client.send("".join(f"{command}\r\n" for command in commands))
+    refused: tuple[int, bytes] | None = None
+    for command, wanted in zip(commands, ((250,), (250, 251), (354,)), strict=True):
+        answer = client.getreply() if pipelined else client.docmd(command)
+        if refused is None and answer[0] not in wanted:
+            refused = answer
+            if not pipelined:
+                raise _AnswerError(refused)
+    if refused is not None:
+        if answer[0] == 354:  # RFC 2920, 3.1: it waits for a mail nevertheless, and gets an empty one for nobody
+            client.send(".\r\n")
+            client.getreply()
+        raise _AnswerError(refused)
+    stuffed = (b"." if raw.startswith(b".") else b"") + raw.replace(b"\r\n.", b"\r\n..")  # RFC 5321, 4.5.2
+    client.send(stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"))
+    answer = client.getreply()
     if answer[0] != 250:
         raise _AnswerError(answer)
     return _reply(*answer)

@@ -16,7 +16,6 @@ which the receiving side knows as a duplicate.
 
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from ion.store import tables
 from ion.store.engine import Database, insert_new
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
+from ion.store.plain_sql import PlainSql
 from ion.store.privacy import is_erased
 from ion.store.types import OutgoingState, storable, utc_now
 
@@ -215,6 +215,7 @@ class Outgoings(Database):
         is_due = sa.or_(col(table.next_attempt_at) <= now, col(table.state_at) > ahead)
         query = (
             sa.select(col(table.id))
+            .where(col(table.next_attempt_at).is_not(None))  # as all have that wait: an index gives them in order
             .where(col(table.state).in_(_WAITING))
             .where(is_free)
             .where(is_due if ids is None else col(table.id).in_(ids))
@@ -240,15 +241,18 @@ class Outgoings(Database):
 
     def mark_sent(self, outgoing_id: int, claim_token: str, reply: str) -> None:
         """The relay took the mail. `reply`: its words. Raises ClaimLostError."""
-        with self.writing() as connection:
-            _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
+        if self.mark_all_sent([(outgoing_id, claim_token, reply)]) != [outgoing_id]:
+            raise _lost(outgoing_id)
 
-    def mark_all_sent(self, taken: Sequence[tuple[int, str, str]]) -> None:
-        """The relay took these mails: id, claim token, the relay's words. One whose claim was lost is left as it is."""
+    def mark_all_sent(self, taken: Sequence[tuple[int, str, str]]) -> list[int]:
+        """The relay took these mails: id, claim token, the relay's words; the ids of those that are marked. One whose
+        claim was lost is left as it is."""
+        marked = []
         with self.writing() as connection:
+            sql, now = PlainSql(connection), utc_now()
             for outgoing_id, claim_token, reply in taken:
-                with suppress(ClaimLostError):
-                    _end_claim(connection, outgoing_id, claim_token, OutgoingState.SENT, reply, None)
+                marked += sql.rows(_SENT, now, storable(reply[:500]), outgoing_id, claim_token)
+        return [outgoing_id for (outgoing_id,) in marked]
 
     def mark_retry(self, outgoing_id: int, claim_token: str, reply: str, delay_seconds: float) -> None:
         """The relay could not take it now; it is due again after `delay_seconds`. Raises ClaimLostError."""
@@ -406,20 +410,13 @@ def _end_claim(
     reply: str,
     delay_seconds: float | None,
 ) -> None:
-    table, bounce, now = tables.Outgoing, tables.Bounce, utc_now()
-    # A bounce may be quicker than we are.
-    came_back = sa.exists().where(
-        col(bounce.outgoing_id) == outgoing_id,
-        col(bounce.action) == "failed",
-        col(bounce.received_at) >= col(table.state_at),
-    )
-    bounced = sa.case((came_back, OutgoingState.BOUNCED.value), else_=OutgoingState.SENT.value)
+    table, now = tables.Outgoing, utc_now()
     moved = connection.execute(
         sa.update(table)
         .where(col(table.id) == outgoing_id)
         .where(col(table.claim_token) == claim_token)
         .values(
-            state=bounced if state is OutgoingState.SENT else state.value,
+            state=state.value,
             state_at=now,
             last_reply=storable(reply[:500]),
             next_attempt_at=None if delay_seconds is None else now + timedelta(seconds=delay_seconds),
@@ -428,9 +425,20 @@ def _end_claim(
         )
     )
     if moved.rowcount != 1:
-        raise ClaimLostError(f"outgoing mail {outgoing_id} is no longer claimed with this token")
+        raise _lost(outgoing_id)
 
 
+def _lost(outgoing_id: int) -> ClaimLostError:
+    return ClaimLostError(f"outgoing mail {outgoing_id} is no longer claimed with this token")
+
+
+# A bounce may be quicker than we are.
+_SENT = (
+    "UPDATE outgoing SET state = CASE WHEN EXISTS (SELECT 1 FROM bounce WHERE bounce.outgoing_id = outgoing.id"
+    " AND bounce.action = 'failed' AND bounce.received_at >= outgoing.state_at) THEN 'bounced' ELSE 'sent' END,"
+    " state_at = ?, last_reply = ?, next_attempt_at = NULL, claim_token = NULL, claimed_until = NULL"
+    " WHERE id = ? AND claim_token = ? RETURNING id"
+)
 _FIELDS = tuple(OutgoingMail.__dataclass_fields__)
 _OF_ORDER = ("sequence", "platform", "order_number", "revision")
 

@@ -312,7 +312,7 @@ class Outgoing(Base, table=True):
     __table_args__ = (
         sa.UniqueConstraint("order_id", "address"),
         sa.UniqueConstraint("return_token"),
-        sa.Index(None, "state", "next_attempt_at"),
+        sa.Index(None, "next_attempt_at", "id"),  # who waits has a time
         one_of("state", OutgoingState),
     )
 

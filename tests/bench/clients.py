@@ -17,10 +17,10 @@ from tests.bench.peers import HOST, RECIPIENT, found
 SESSIONS = 10
 
 
-def smtp_source(port: int, mail: Path, count: int, *, kept: bool) -> float:
+def smtp_source(port: int, mail: Path, count: int, *, kept: bool, sessions: int = SESSIONS) -> float:
     """Send one mail `count` times, each to a recipient of its own; the seconds until the last reply."""
     keep = ["-d"] if kept else []
-    command = [found("smtp-source"), *keep, "-N", "-s", str(SESSIONS), "-m", str(count), "-C", "100"]
+    command = [found("smtp-source"), *keep, "-N", "-s", str(sessions), "-m", str(count), "-C", "100"]
     command += ["-f", "sender@localhost", "-t", RECIPIENT, "-F", str(mail), f"{HOST}:{port}"]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, timeout=300, check=False)

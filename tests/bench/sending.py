@@ -1,10 +1,13 @@
-"""What sending a mail costs, and how fast it goes: `python -m tests.bench.sending [cost]`.
+"""What sending a mail costs, and how fast it goes: `python -m tests.bench.sending [cost|rate]`.
 
 `cost` prints what one mail takes of one core, step by step: the templates, the style sheet's inlining, the mail put
-together, each body and the whole read back, the signature.
+put together, each body and the whole read back, the signature. `rate` is how fast queued mails leave, beside Postfix's
+smtp-source and to the same sink.
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -22,12 +25,16 @@ from ion.notify.templates import Templates
 from ion.order import Order
 from ion.reading import read_message
 from ion.seal import Key
+from ion.store import NewMail, open_store
+from tests.bench import clients, peers
 from tests.bench.mails import orders
 from tests.bench.tables import Out, conditions, table
 from tests.orders import long_order, rendered
 
 ROUNDS = 7
 MAILS = 100  # of a round
+QUEUED = 10_000
+CONNECTIONS = 2
 LINES = 5
 STEPS = ("text template", "HTML template", "inlining", "fields, seal, MIME", "read back", "signing")
 
@@ -138,13 +145,68 @@ def cost(out: Out, rounds: int, mails: int) -> None:
         table(out, ("order", *STEPS, "total", "spread", "aim"), rows)
 
 
+def rate(out: Out, rounds: int, count: int) -> None:
+    """How fast the outbox empties, beside a client that sends one mail again and again."""
+    out("## Queued mails handed over, beside smtp-source\n")
+    with tempfile.TemporaryDirectory(prefix="ion-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        mail = folder / "mail.eml"
+        mail.write_bytes(rendered(five_lines()["Global-e"], "en").raw)
+        conditions(
+            out,
+            f"One order mail of {mail.stat().st_size / 1000:.0f} kB, {count} times a round over {CONNECTIONS}",
+            "connections to Postfix's smtp-sink, which keeps nothing; mails a second. This program: the outbox of",
+            "`ion serve` in a process of its own, from its start until the last mail is marked as sent in its store",
+            "(SQLite, synchronous=FULL). smtp-source: one mail from memory, nothing claimed or noted; connections kept, and a",
+            "new one for each mail.",
+        )
+        found: dict[str, list[float]] = {"ours": [], "kept": [], "each": []}
+        for number in range(rounds):
+            place = folder / str(number)
+            place.mkdir(mode=0o755)
+            with peers.smtp_sink(place) as port:
+                found["ours"].append(count / _emptied(place, port, mail.read_bytes(), count))
+                for key, kept in (("kept", True), ("each", False)):
+                    seconds = clients.smtp_source(port, mail, count, kept=kept, sessions=CONNECTIONS)
+                    found[key].append(count / seconds)
+        rows = []
+        for key, title in (("kept", "connections kept"), ("each", "a connection for each mail")):
+            ratios = [mine / other for mine, other in zip(found["ours"], found[key], strict=True)]
+            figures = f"{median(found['ours']):.0f}", f"{median(found[key]):.0f}", f"{median(ratios):.2f}"
+            rows.append((f"smtp-source, {title}", *figures, f"{min(ratios):.2f} to {max(ratios):.2f}", "at least 0.5"))
+        table(out, ("beside", "ion", "smtp-source", "ratio", "spread", "aim"), rows)
+
+
+def _emptied(folder: Path, port: int, raw: bytes, count: int) -> float:
+    """Seconds from the start of the outbox until all mails are marked as sent."""
+    store = open_store(f"sqlite:///{folder / 'ion.db'}")
+    for number in range(count):
+        key = "default", "zonos", f"B{number:06}"
+        mail = NewMail(f"<{number}@bench.localhost>", raw, "sender@localhost")
+        store.queue_notification(*key, ("{}", "sha"), lambda _: [peers.RECIPIENT], lambda *_, mail=mail: mail)
+    store.close()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.outbox", str(folder), str(port), str(CONNECTIONS)],
+        capture_output=True,
+        check=True,
+        timeout=600,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    return float(done.stdout)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.sending", description=__doc__)
-    parser.add_argument("table", nargs="*", metavar="TABLE", help="cost; all without one")
+    parser.add_argument("table", nargs="*", metavar="TABLE", help="cost or rate; both without one")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of each row")
-    parser.add_argument("--mails", type=int, default=MAILS, help="mails of each round, to try it")
+    parser.add_argument("--mails", type=int, default=MAILS, help="mails of each round of `cost`, to try it")
+    parser.add_argument("--queued", type=int, default=QUEUED, help="mails of each round of `rate`")
     chosen = parser.parse_args(arguments)
-    rows = {"cost": lambda: cost(print, chosen.rounds, chosen.mails)}
+    rows = {
+        "cost": lambda: cost(print, chosen.rounds, chosen.mails),
+        "rate": lambda: rate(print, min(chosen.rounds, 3), chosen.queued),
+    }
     unknown = set(chosen.table) - set(rows)
     if unknown:
         parser.error(f"no such table: {', '.join(sorted(unknown))}")

@@ -74,6 +74,8 @@ def upgrade() -> None:
         batch_op.create_foreign_key(batch_op.f("fk_outgoing_digest_id_outgoing"), "outgoing", ["digest_id"], ["id"])
         batch_op.create_index(batch_op.f("ix_outgoing_digest_id"), ["digest_id"])
         batch_op.create_index(batch_op.f("ix_outgoing_merchant"), ["merchant"])
+        batch_op.drop_index(batch_op.f("ix_outgoing_state_next_attempt_at"))
+        batch_op.create_index(batch_op.f("ix_outgoing_next_attempt_at_id"), ["next_attempt_at", "id"])
     _create_bounces()
 
 
@@ -86,6 +88,8 @@ def downgrade() -> None:
     op.execute("UPDATE outgoing SET state = 'sent' WHERE state IN ('digested', 'bounced')")
     op.execute("UPDATE outgoing SET state = 'failed', next_attempt_at = NULL WHERE state IN ('gathered', 'cancelled')")
     with op.batch_alter_table("outgoing", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_outgoing_next_attempt_at_id"))
+        batch_op.create_index(batch_op.f("ix_outgoing_state_next_attempt_at"), ["state", "next_attempt_at"])
         batch_op.drop_index(batch_op.f("ix_outgoing_merchant"))
         batch_op.drop_index(batch_op.f("ix_outgoing_digest_id"))
         batch_op.drop_constraint(batch_op.f("fk_outgoing_digest_id_outgoing"), type_="foreignkey")
