@@ -213,11 +213,11 @@ def test_the_mail_says_first_that_the_order_was_told_of_before_and_what_changed(
     label = known.label(SECTIONS["delivery"], "city")
     for box in _box(raw, tag):
         assert box.lstrip("* ").startswith(known.changes["changed"][:20])
-        places = [box.index(text) for text in (f"{known.headings['delivery_direct']}, {label}", "Lima", "Madrid")]
+        places = [box.index(text) for text in (f"{known.headings['delivery_direct']} - {label}", "Lima", "Madrid")]
         places += [box.index(text) for text in (known.headings["items"], "GONE-1", "Cup")]
         places += [box.index(known.changes["approved"])]
         assert places == sorted(places)
-        assert f"{known.heading('line', 1, 1)}, AB-1, {known.label(SECTIONS['line'], 'quantity')}" in box
+        assert f"{known.heading('line', 1, 1)} - AB-1 - {known.label(SECTIONS['line'], 'quantity')}" in box
         assert known.mail["approved"] not in box
     subjects = ["".join(str(parsed(one)["Subject"]).split()) for one in (raw, rendered(order, tag).raw)]
     assert subjects[0] == f"[{''.join(known.changes['subject_changed'].split())}]{subjects[1]}"

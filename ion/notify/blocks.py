@@ -134,7 +134,7 @@ def _printed_change(change: Change, previous: Order, order: Order, language: Lan
         block = _description(change.block, section, language)
         before, now = (block, "") if change.kind == "removed" else ("", block)
     else:
-        what = f"{what}, {language.label(section, name)}"
+        what = f"{what} - {language.label(section, name)}"
         before, now = (
             _repeated(print_value(FIELDS[change.code].kind, value, language, name)) if value is not None else ""
             for value in (change.old, change.new)
@@ -155,14 +155,14 @@ def _place(change: Change, previous: Order, order: Order, language: Language) ->
     heading = language.heading(code, change.index[0] + 1, count)
     sku = order.lines[change.index[0]].sku if change.code.startswith("line.") else None
     known = _repeated(print_value(Kind.TEXT, sku, language)) if sku else NOT_SHOWN
-    return heading if known == NOT_SHOWN else f"{heading}, {known}"
+    return heading if known == NOT_SHOWN else f"{heading} - {known}"
 
 
 def _description(block: Sequence[Entry], section: Section, language: Language) -> str:
     telling = _TELLING.get(section.labels, ())
     chosen = [entry for entry in block if entry.field in telling] or block[:3]
     printed = (print_value(FIELDS[entry.code].kind, entry.value, language, entry.field) for entry in chosen)
-    return ", ".join(
+    return " - ".join(
         f"{language.label(section, entry.field)} {_repeated(text)}" for entry, text in zip(chosen, printed, strict=True)
     )
 
