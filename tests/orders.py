@@ -60,6 +60,7 @@ class _Trusted:
     order: Order | None = ANY
     notification: Notification | None = ANY
     problems = ()
+    carrier: str | None = "json"
 
 
 def unproved(raw: bytes, keys: Any, /) -> list[JudgedPart]:

@@ -6,17 +6,13 @@ through the function it is given and raises RenderError naming the field that di
 never break the contract silently.
 """
 
-import email.policy
 import json
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from email.headerregistry import Address as MailAddress
-from email.headerregistry import Group
-from email.message import EmailMessage
 from email.utils import format_datetime
 from functools import reduce
 from hashlib import sha256
@@ -26,30 +22,15 @@ from ion.contract import Entry, Language, Notification, canonical_bytes, entries
 from ion.contract.fields import Kind
 from ion.contract.forms import guard
 from ion.errors import RenderError, SettingError
+from ion.notify import mime
 from ion.notify.blocks import Blocks, PrintedChanges
 from ion.notify.templates import Templates
 from ion.order import EXACT, Order, canonical_text
 from ion.seal import Key, make_imprint, make_seal
 
-
-class _Policy(email.policy.EmailPolicy):
-    """Writes address fields itself: where the library (CPython before 3.13) folds within a quoted name, it leaves out
-    the quotation marks, and what stands in the name becomes addresses."""
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        """The octets of a header field, with CR LF at its end."""
-        if getattr(value, "addresses", ()):
-            return f"{name}: {_written(value.addresses)}\r\n".encode("ascii")
-        return super().fold_binary(name, value)
-
-
-# 7-bit transfer encodings only: not every relay on the way speaks 8BITMIME (RFC 6152), and one that does not bounces.
-POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 _HEADER_LENGTH = 180
 _ADDRESS_FORM = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>|(?P<bare>[^<>]*)", re.DOTALL)
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)  # dot-atom of RFC 5322
-_ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
-_NAME_LENGTH = 60  # of a name that is written as it is; a longer one is encoded, which can be folded
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII | re.IGNORECASE)
 
 
@@ -64,6 +45,8 @@ class JudgedPart(Protocol):
     def notification(self) -> Notification | None: ...
     @property
     def problems(self) -> Sequence[Any]: ...
+    @property
+    def carrier(self) -> str | None: ...
 
 
 class ReadBack(Protocol):
@@ -155,7 +138,7 @@ def render(
     html = templates.html(prepared.context)
     attachment = attachment_of(prepared, text, html, key=key, language=language)
     mail = compose(prepared, text, html, attachment, language=language, envelope=envelope)
-    _prove(order, prepared.notification, text, html, attachment, key, read_back, mail.raw)
+    _prove(order, prepared.notification, text, html, key, read_back, mail.raw)
     return mail
 
 
@@ -171,34 +154,43 @@ def compose(
 ) -> Rendered:
     """The mail of these three, not read back. Raises SettingError for an address that is none."""
     message_id = _message_id(prepared.values, envelope)
-    message = EmailMessage(policy=POLICY)
-    message["Subject"] = prepared.subject
-    message["From"] = mail_address(envelope.sender)
-    # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
-    message["To"] = [mail_address(to) for to in envelope.recipients] or Group("undisclosed-recipients", ())
-    if envelope.reply_to:
-        message["Reply-To"] = mail_address(envelope.reply_to)
-    message["Date"] = format_datetime(cast(datetime, prepared.notification.issued_at))
-    message["Message-ID"] = message_id
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's out-of-office answers this
-    message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
-    _set_bodies(message, text, html, attachment, prepared.order)
-    message["Content-Language"] = language.tag  # last, or it would move into the first part
-    return Rendered(message.as_bytes(), message_id, prepared.notification, prepared.order, prepared.seal)
+    fields = [
+        mime.field("Subject", prepared.subject),
+        mime.address_field("From", [mail_address(envelope.sender)]),
+        # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
+        mime.address_field("To", [mail_address(to) for to in envelope.recipients])
+        if envelope.recipients
+        else b"To: undisclosed-recipients:;\r\n",
+        mime.address_field("Reply-To", [mail_address(envelope.reply_to)]) if envelope.reply_to else b"",
+        mime.field("Date", format_datetime(cast(datetime, prepared.notification.issued_at))),
+        f"Message-ID: {message_id}\r\n".encode("ascii"),
+        *AUTOMATIC,
+        mime.field("Content-Language", language.tag),
+    ]
+    body = _body(prepared.order, text, html, attachment, _boundary(message_id))
+    return Rendered(b"".join(fields) + body, message_id, prepared.notification, prepared.order, prepared.seal)
 
 
-def _set_bodies(
-    message: EmailMessage, text: str | None, html: str | None, attachment: bytes | None, order: Order
-) -> None:
-    if text is not None:
-        message.set_content(text)
-    if html is not None and text is not None:
-        message.add_alternative(html, subtype="html")
-    elif html is not None:
-        message.set_content(html, subtype="html")
-    if attachment is not None:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", order.order_number).strip("-.")[:80] or "order"
-        message.add_attachment(attachment, "application", "json", filename=f"ion-{name}.json")
+AUTOMATIC = (
+    b"MIME-Version: 1.0\r\n",
+    b"Auto-Submitted: auto-generated\r\n",  # RFC 3834: nobody's out-of-office answers this
+    b"X-Auto-Response-Suppress: All\r\n",  # the same for Exchange
+)
+
+
+def _boundary(message_id: str) -> str:
+    """Of the mail's own digest, which no value in it can know."""
+    return f"=_{message_id[1:].partition('@')[0]}"
+
+
+def _body(order: Order, text: str | None, html: str | None, attachment: bytes, boundary: str) -> bytes:
+    """The parts of a mail: the bodies that there are, of which a client shows the last it can, and the attachment."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", order.order_number).strip("-.")[:80] or "order"
+    shown = [mime.text_part(kind, body) for kind, body in (("plain", text), ("html", html)) if body is not None]
+    bodies = shown[0] if len(shown) == 1 else mime.multipart("alternative", shown, f"{boundary}.1")
+    return mime.multipart(
+        "mixed", [bodies, mime.file_part("application/json", f"ion-{name}.json", attachment)], boundary
+    )
 
 
 def _attachment(prepared: Prepared, shown: dict[str, str]) -> bytes:
@@ -212,14 +204,17 @@ def _prove(
     notification: Notification,
     text: str,
     html: str,
-    attachment: bytes,
     key: Key,
     read_back: ReadBack,
     raw: bytes,
 ) -> None:
-    """Read each body in a mail of its own, and the mail, back; raise RenderError for the first that is not exact."""
-    for name, octets in (*_alone(text, html, attachment), ("mail", raw)):
-        lost = _first_lost(order, notification, read_back(octets, (key,)))
+    """Read each text in a mail of its own, and the whole mail, whose attachment must prove it, back; raise RenderError
+    for the first that is not exact."""
+    for name, octets in (*_alone(text, html), ("mail", raw)):
+        judged = read_back(octets, (key,))
+        lost = _first_lost(order, notification, judged)
+        if not lost and name == "mail" and judged[0].carrier != "json":
+            lost = "notification", "its attachment proves nothing"
         if lost:
             field, reason = lost
             raise RenderError(f"the {name} does not read back exactly: {field}: {reason}", field=field)
@@ -236,10 +231,9 @@ def losses(prepared: Prepared, body: str, kind: str, *, key: Key, read_back: Rea
     if first is None:
         return []
     # Without imprints: they would vouch for the body as it is.
-    message = EmailMessage(policy=POLICY)
     text, html = (body, None) if kind == "text" else (None, body)
-    _set_bodies(message, text, html, _attachment(prepared, {}), prepared.order)
-    judged = read_back(message.as_bytes(), (key,))
+    parts = _body(prepared.order, text, html, _attachment(prepared, {}), "=_ion")
+    judged = read_back(b"MIME-Version: 1.0\r\n" + parts, (key,))
     found: dict[str | None, str] = {}
     for problem in judged[0].problems if len(judged) == 1 else ():
         if problem.field or problem.code != "note":
@@ -247,10 +241,9 @@ def losses(prepared: Prepared, body: str, kind: str, *, key: Key, read_back: Rea
     return list(found.items()) or [first]
 
 
-def _alone(text: str, html: str, attachment: bytes) -> Iterator[tuple[str, bytes]]:
+def _alone(text: str, html: str) -> Iterator[tuple[str, bytes]]:
     yield "text part", _one_part("text/plain", text.encode())
     yield "HTML part", _one_part("text/html", html.encode())
-    yield "attachment", _one_part("application/json", attachment)
 
 
 def _one_part(kind: str, octets: bytes) -> bytes:
@@ -328,27 +321,6 @@ def is_address(text: str) -> bool:
         and len(text) <= 254
         and all(len(label) <= 63 for label in domain.split("."))
     )
-
-
-def _written(addresses: Sequence[MailAddress]) -> str:
-    """Addresses as the value of a header field (RFC 5322, 3.4), one a line."""
-    return ",\r\n ".join(
-        f"{_phrase(one.display_name)} <{one.addr_spec}>" if one.display_name else one.addr_spec for one in addresses
-    )
-
-
-def _phrase(name: str) -> str:
-    """A name as a phrase: atoms or one quoted string, which are never folded, or encoded words (RFC 2047, 5 (3))."""
-    if len(name) <= _NAME_LENGTH and _ATOMS.fullmatch(name):
-        return name
-    if len(name) <= _NAME_LENGTH and name.isascii():
-        return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
-    pieces = [""]
-    for letter in name:
-        if len((pieces[-1] + letter).encode()) > 45:  # an encoded word has at most 75 characters (RFC 2047, 2)
-            pieces.append("")
-        pieces[-1] += letter
-    return "\r\n ".join(f"=?utf-8?b?{b64encode(piece.encode()).decode()}?=" for piece in pieces)
 
 
 class _Phrases:

@@ -158,8 +158,8 @@ def rate(out: Out, rounds: int, count: int) -> None:
             f"One order mail of {mail.stat().st_size / 1000:.0f} kB, {count} times a round over {CONNECTIONS}",
             "connections to Postfix's smtp-sink, which keeps nothing; mails a second. This program: the outbox of",
             "`ion serve` in a process of its own, from its start until the last mail is marked as sent in its store",
-            "(SQLite, synchronous=FULL). smtp-source: one mail from memory, nothing claimed or noted; connections kept, and a",
-            "new one for each mail.",
+            "(SQLite, synchronous=FULL). smtp-source: one mail from memory, nothing claimed or noted; connections",
+            "kept, and a new one for each mail.",
         )
         found: dict[str, list[float]] = {"ours": [], "kept": [], "each": []}
         for number in range(rounds):
