@@ -109,8 +109,18 @@ def test_a_text_that_does_not_stand_out_is_found() -> None:
 # Size
 
 
-@each_tag
+@some_tags
 def test_no_sample_is_so_large_that_gmail_clips_it(tag: str) -> None:
+    _is_not_clipped(tag)
+
+
+@pytest.mark.long
+@each_tag
+def test_no_sample_is_so_large_in_any_language_that_gmail_clips_it(tag: str) -> None:
+    _is_not_clipped(tag)
+
+
+def _is_not_clipped(tag: str) -> None:
     sizes = {name: len(_html(order, tag).encode()) for name, order in sample_orders().items()}
     assert {name: size for name, size in sizes.items() if size > CLIPPED_FROM_BYTES} == {}
 
@@ -120,7 +130,9 @@ def chromium() -> Chromium:
     return Chromium.find() or missing(f"one of the programs {', '.join(PROGRAMS)}")
 
 
-@pytest.mark.parametrize("tag", ["de", "ru", "ar"])
+@pytest.mark.parametrize(
+    "tag", [pytest.param("de", marks=pytest.mark.long), pytest.param("ru", marks=pytest.mark.long), "ar"]
+)
 def test_nothing_is_wider_than_the_screen(tag: str, chromium: Chromium) -> None:
     names = [name for name in HARD if name != "two-hundred-lines"]
     mails = {(name, width): (_html(HARD[name], tag), width) for name in names for width in WIDTHS}

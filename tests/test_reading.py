@@ -414,7 +414,9 @@ def test_every_letter_and_digit_changed_in_a_small_mail_is_noticed_and_named(kin
         _check_change(SMALL, mail, kind, place, spans.get(place))
 
 
-@pytest.mark.parametrize("tag", SOME_TAGS)
+@pytest.mark.parametrize(
+    "tag", ["en", "de", "ar", *(pytest.param(tag, marks=pytest.mark.long) for tag in ("fr", "pl", "ru", "ja"))]
+)
 @pytest.mark.parametrize("kind", ["text", "html"])
 def test_letters_and_digits_changed_anywhere_in_a_large_mail_are_noticed_and_named(kind: str, tag: str) -> None:
     chosen = random.Random(f"{kind} {tag}")
@@ -528,7 +530,7 @@ def _html_mails() -> list[tuple[str, Callable[[str], str], bool]]:
         ("line doubled", lambda html: html.replace(items[1], items[1] * 2), True),
         ("line numbered otherwise", lambda html: html.replace("Item 1 of 1", "Item 2 of 2"), True),
         ("seal removed", _without_seal, False),
-        ("seal changed", lambda html: re.sub(r"(Seal:\s*)\w{4}", r"\g<1>0000", html), True),
+        ("seal changed", lambda html: re.sub(r"(Seal:\s*(?:<[^>]*>)*)\w{4}", r"\g<1>0000", html), True),
         ("everything removed", lambda html: "<p>Please enter this order.</p>", False),
         ("text before it", lambda html: html.replace("<body", "<body><p>Order: below. Total: 5 EUR</p><p"), False),
         ("text behind it", lambda html: html.replace("</body>", "<p>Bye. Order total: 5.00 EUR</p></body>"), False),

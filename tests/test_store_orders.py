@@ -430,6 +430,6 @@ def test_the_check_finds_what_was_tampered_with(store: Store) -> None:
         connection.execute(sa.text("UPDATE message SET state = 'ignored', size_bytes = 1"))
     problems = store.check()["problems"]
     assert any("without their newest revision" in problem for problem in problems)
-    assert any("with a notification that are not read" in problem for problem in problems)
+    assert any("with a notification or a bounce that are not read" in problem for problem in problems)
     assert any("not as long" in problem for problem in problems)
     assert any("content is not what was stored" in problem for problem in problems)
