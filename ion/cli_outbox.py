@@ -200,5 +200,4 @@ def _shown(mail: "OutgoingMail") -> dict[str, Any]:
         "reply": mail.last_reply,
         "digest": mail.digest_id,
         "message_id": mail.message_id,
-        "octets": len(mail.raw),
     }

@@ -284,8 +284,9 @@ def _erasure_rules() -> _Rules:
         notification,
         (_is_erased(notification), has_raw, ~unread),
     )
-    yield "erased outgoing mails that still have octets", mail, (_is_erased(mail), sa.func.length(col(mail.raw)) > 0)
-    yield "outgoing mails without octets that are not erased", mail, (~_is_erased(mail), sa.func.length(mail.raw) == 0)
+    has_octets = sa.exists().where(col(tables.OutgoingRaw.outgoing_id) == col(mail.id))
+    yield "erased outgoing mails that still have octets", mail, (_is_erased(mail), has_octets)
+    yield "outgoing mails without octets that are not erased", mail, (~_is_erased(mail), ~has_octets)
     yield (
         "mails of erased messages that still name their sender",
         message,

@@ -61,7 +61,8 @@ class TakenOrder:
 class OutgoingMail:
     """A row of the queue. `sequence` to `revision`: of the order it tells of, None for a digest. `next_attempt_at`:
     when it is due (None: it is over, or gathered); `last_reply`: the relay's last words; `claim_token`: set on rows
-    returned by `claim_outgoing`; `digest_id`: the digest that carried it."""
+    returned by `claim_outgoing`; `digest_id`: the digest that carried it. `raw`: its octets, empty in lists and where
+    they are erased."""
 
     id: int
     merchant: str
@@ -71,7 +72,6 @@ class OutgoingMail:
     revision: int | None
     address: str
     message_id: str
-    raw: bytes
     mail_from: str
     digest_id: int | None
     state: str
@@ -81,6 +81,7 @@ class OutgoingMail:
     state_at: datetime
     next_attempt_at: datetime | None
     claim_token: str | None
+    raw: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Outgoings(Database):
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             gathered = [
-                _mail(row)
+                _mail(row, _raw_of(connection, row.id))
                 for row in connection.execute(
                     _rows()
                     .where(col(mail.merchant) == merchant, col(mail.address) == address)
@@ -229,15 +230,16 @@ class Outgoings(Database):
         with self.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()
+        token = secrets.token_hex(16)
         with self.writing() as connection:
             found = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
-            connection.execute(
-                sa.update(table)
-                .where(col(table.id).in_(found))
-                .values(claim_token=secrets.token_hex(16), claimed_until=until, attempts=table.attempts + 1)
-            )
+            if not found:
+                return ()
+            sql, marks = PlainSql(connection), ", ".join("?" * len(found))
+            sql.run(f"{_CLAIM} ({marks})", token, until, *found)
+            raws = dict(sql.rows(f"{_RAWS} ({marks})", *found))
             rows = connection.execute(_rows().where(col(table.id).in_(found)).order_by(col(table.id)))
-            return tuple(_mail(row) for row in rows)
+            return tuple(_mail(row, raws.get(row.id, b"")) for row in rows)
 
     def mark_sent(self, outgoing_id: int, claim_token: str, reply: str) -> None:
         """The relay took the mail. `reply`: its words. Raises ClaimLostError."""
@@ -303,7 +305,7 @@ class Outgoings(Database):
         ids: Sequence[int] | None = None,
         without: Sequence[str] = (),
     ) -> tuple[OutgoingMail, ...]:
-        """Rows of the queue, oldest first, octets included. `without`: states that are left out."""
+        """Rows of the queue, oldest first, without their octets. `without`: states that are left out."""
         query = _rows().order_by(col(tables.Outgoing.id))
         if merchant is not None:
             query = query.where(col(tables.Outgoing.merchant) == merchant)
@@ -388,7 +390,6 @@ def _insert(
             address=storable(address),
             return_token=new.return_token,
             message_id=new.message_id,
-            raw=new.raw,
             mail_from=new.mail_from,
             state=(OutgoingState.GATHERED if new.gathered else OutgoingState.QUEUED).value,
             state_at=now,
@@ -399,6 +400,7 @@ def _insert(
         .returning(col(table.id))
     ).scalar_one()
     assert new_id is not None
+    connection.execute(sa.insert(tables.OutgoingRaw).values(outgoing_id=new_id, raw=new.raw))
     return new_id
 
 
@@ -432,6 +434,8 @@ def _lost(outgoing_id: int) -> ClaimLostError:
     return ClaimLostError(f"outgoing mail {outgoing_id} is no longer claimed with this token")
 
 
+_CLAIM = "UPDATE outgoing SET claim_token = ?, claimed_until = ?, attempts = attempts + 1 WHERE id IN"
+_RAWS = "SELECT outgoing_id, raw FROM outgoing_raw WHERE outgoing_id IN"
 # A bounce may be quicker than we are.
 _SENT = (
     "UPDATE outgoing SET state = CASE WHEN EXISTS (SELECT 1 FROM bounce WHERE bounce.outgoing_id = outgoing.id"
@@ -439,7 +443,7 @@ _SENT = (
     " state_at = ?, last_reply = ?, next_attempt_at = NULL, claim_token = NULL, claimed_until = NULL"
     " WHERE id = ? AND claim_token = ? RETURNING id"
 )
-_FIELDS = tuple(OutgoingMail.__dataclass_fields__)
+_FIELDS = tuple(name for name in OutgoingMail.__dataclass_fields__ if name != "raw")
 _OF_ORDER = ("sequence", "platform", "order_number", "revision")
 
 
@@ -449,5 +453,10 @@ def _rows() -> "sa.Select[*tuple[Any, ...]]":
     return sa.select(*columns).select_from(mail).outerjoin(order, col(order.id) == col(mail.order_id))
 
 
-def _mail(row: Any) -> OutgoingMail:
-    return OutgoingMail(**dict(zip(_FIELDS, row, strict=True)))
+def _raw_of(connection: sa.Connection, outgoing_id: int) -> bytes:
+    kept = tables.OutgoingRaw
+    return connection.execute(sa.select(col(kept.raw)).where(col(kept.outgoing_id) == outgoing_id)).scalar() or b""
+
+
+def _mail(row: Any, raw: bytes = b"") -> OutgoingMail:
+    return OutgoingMail(**dict(zip(_FIELDS, row, strict=True)), raw=raw)

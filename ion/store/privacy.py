@@ -383,10 +383,12 @@ def _notifications_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
 
 
 def _outgoing_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
-    mail, order, carrier = tables.Outgoing, tables.OutgoingOrder, sa.orm.aliased(tables.Outgoing)
+    mail, kept, order = tables.Outgoing, tables.OutgoingRaw, tables.OutgoingOrder
+    carrier = sa.orm.aliased(tables.Outgoing)
     query: sa.Select[*tuple[Any, ...]] = (
-        sa.select(col(mail.id), col(mail.merchant), col(order.platform), col(order.order_number), col(mail.raw))
+        sa.select(col(mail.id), col(mail.merchant), col(order.platform), col(order.order_number), col(kept.raw))
         .select_from(mail)
+        .join(kept, col(kept.outgoing_id) == col(mail.id))
         .outerjoin(order, col(order.id) == col(mail.order_id))
         .where(col(mail.erased_at).is_(None))
     )
@@ -525,11 +527,11 @@ def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:
     connection.execute(sa.update(order).where(col(order.id).in_(orders)).values(content_json=None))
     connection.execute(sa.update(tables.Bounce).where(col(tables.Bounce.outgoing_id).in_(ids)).values(diagnostic=None))
     connection.execute(sa.delete(tables.Alert).where(col(tables.Alert.outgoing_id).in_(ids)))
+    connection.execute(sa.delete(tables.OutgoingRaw).where(col(tables.OutgoingRaw.outgoing_id).in_(ids)))
     connection.execute(
         sa.update(mail)
         .where(col(mail.id).in_(ids))
         .values(
-            raw=b"",
             mail_from="",
             # Part of a key: each has one of its own.
             address=sa.literal(f"{ERASED}-") + sa.cast(col(mail.id), sa.String),

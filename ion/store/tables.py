@@ -332,8 +332,16 @@ class Outgoing(Base, table=True):
     claimed_until: datetime | None = Field(sa_type=UtcDateTime)
     attempts: int
     last_reply: str | None
-    raw: bytes
     erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OutgoingRaw(Base, table=True):
+    """The octets of an outgoing mail, CRLF lines; none where it is erased. Apart from it as `MessageRaw` is."""
+
+    __tablename__ = "outgoing_raw"
+
+    outgoing_id: int = Field(foreign_key="outgoing.id", primary_key=True)
+    raw: bytes
 
 
 class Bounce(Base, table=True):

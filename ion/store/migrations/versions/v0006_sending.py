@@ -76,6 +76,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_outgoing_merchant"), ["merchant"])
         batch_op.drop_index(batch_op.f("ix_outgoing_state_next_attempt_at"))
         batch_op.create_index(batch_op.f("ix_outgoing_next_attempt_at_id"), ["next_attempt_at", "id"])
+    op.create_table(
+        "outgoing_raw",
+        sa.Column("outgoing_id", sa.Integer(), nullable=False),
+        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["outgoing_id"], ["outgoing.id"], name=op.f("fk_outgoing_raw_outgoing_id_outgoing")),
+        sa.PrimaryKeyConstraint("outgoing_id", name=op.f("pk_outgoing_raw")),
+    )
+    op.execute("INSERT INTO outgoing_raw (outgoing_id, raw) SELECT id, raw FROM outgoing WHERE length(raw) > 0")
+    with op.batch_alter_table("outgoing", schema=None) as batch_op:
+        batch_op.drop_column("raw")
     _create_bounces()
 
 
@@ -83,6 +93,12 @@ def downgrade() -> None:
     """One mail of each order stays, for the first of its addresses; digests, bounces and alerts go."""
     op.drop_table("alert")
     op.drop_table("bounce")
+    with op.batch_alter_table("outgoing", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("raw", sa.LargeBinary(), nullable=True))
+    op.execute("UPDATE outgoing SET raw = (SELECT raw FROM outgoing_raw WHERE outgoing_id = outgoing.id)")
+    op.drop_table("outgoing_raw")
+    connection = op.get_bind()
+    connection.execute(sa.text("UPDATE outgoing SET raw = :empty WHERE raw IS NULL"), {"empty": b""})
     op.execute("DELETE FROM outgoing WHERE order_id IS NULL")
     op.execute("DELETE FROM outgoing WHERE id NOT IN (SELECT min(id) FROM outgoing GROUP BY order_id)")
     op.execute("UPDATE outgoing SET state = 'sent' WHERE state IN ('digested', 'bounced')")
@@ -105,7 +121,6 @@ def downgrade() -> None:
                 f"UPDATE outgoing SET {column} = (SELECT {column} FROM outgoing_order AS told"  # noqa: S608  # ours
                 " WHERE told.id = outgoing.order_id)"
             )
-    connection = op.get_bind()
     for mail_id, address in connection.execute(sa.text("SELECT id, address FROM outgoing")).all():
         connection.execute(
             sa.text("UPDATE outgoing SET rcpt_tos = :to WHERE id = :id"),
@@ -114,7 +129,7 @@ def downgrade() -> None:
     with op.batch_alter_table("outgoing", schema=None) as batch_op:
         for column in ("order_id", "digest_id", "address", "return_token"):
             batch_op.drop_column(column)
-        for column in _MOVED:
+        for column in (*_MOVED, "raw"):
             batch_op.alter_column(column, nullable=False)
         batch_op.create_check_constraint(
             batch_op.f("ck_outgoing_state"), "state IN ('queued', 'sent', 'retry', 'failed')"
