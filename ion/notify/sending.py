@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from ion.config import Settings
 from ion.contract import Notification, language
 from ion.errors import RenderError, SettingError
@@ -24,6 +26,8 @@ from ion.order import Order
 
 if TYPE_CHECKING:
     from ion.store import Merchant, NewMail, OutgoingMail, Queued, Store, TakenOrder
+
+log = structlog.get_logger("ion.outbox")
 
 BOUNCE_PREFIX = "bounce+"
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
@@ -125,7 +129,8 @@ def queue_order(
 
 
 def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_back: ReadBack) -> int:
-    """Queue the digests of all mail gathered before that instant; how many. Raises RenderError, StoreError."""
+    """Queue the digests of all mail gathered before that instant; how many. Where a digest does not read back, its
+    mails are queued one by one: nobody waits for ever. Raises SettingError, StoreError."""
     number = 0
     for merchant, address in store.gathered_addresses(before):
         known = store.merchant(merchant)
@@ -142,14 +147,18 @@ def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_
                 language(tag),
                 datetime.now(UTC),
             )
-            keys = (key_ring(settings).sealing_key(known.name),)
+            keys = key_ring(settings).keys_for(known.name)  # some may have been sealed before the key was renewed
             read = [judged.grade for judged in read_back(digest.raw, keys)]
             if read != ["sealed"] * len(gathered):
                 raise RenderError(f"the digest holds {len(gathered)} orders and reads back as {read}")
             return _finished(digest.raw, digest.message_id, known, settings, gathered=False)
 
-        while store.queue_digest(merchant, address, before, DIGEST_ORDERS, build) is not None:
-            number += 1
+        try:
+            while store.queue_digest(merchant, address, before, DIGEST_ORDERS, build) is not None:
+                number += 1
+        except RenderError as error:
+            log.error("digest not made", merchant=merchant, cause=str(error))  # noqa: TRY400  # no traceback: values
+            store.queue_gathered(merchant, address, before)
     return number
 
 

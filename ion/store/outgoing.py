@@ -188,6 +188,17 @@ class Outgoings(Database):
             )
             return _mail(connection.execute(_rows().where(col(mail.id) == digest_id)).one())
 
+    def queue_gathered(self, merchant: str, address: str, before: datetime) -> None:
+        """Queue the mails gathered for an address before that instant one by one, without a digest."""
+        mail, now = tables.Outgoing, utc_now()
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(mail)
+                .where(col(mail.merchant) == merchant, col(mail.address) == address)
+                .where(col(mail.state) == OutgoingState.GATHERED.value, col(mail.created_at) < before)
+                .values(state=OutgoingState.QUEUED.value, state_at=now, next_attempt_at=now)
+            )
+
     def gathered_addresses(self, before: datetime) -> tuple[tuple[str, str], ...]:
         """Merchant and address of all for whom mail was gathered before that instant."""
         mail = tables.Outgoing
