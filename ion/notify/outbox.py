@@ -33,6 +33,8 @@ LONGEST_RETRY_SECONDS = 4 * 3600.0
 GIVE_UP = timedelta(days=5)  # RFC 5321, 4.5.4.1
 DOWN_SECONDS = 60.0  # how long a relay that takes nothing is left alone
 POLL_SECONDS = 1.0
+STOP_SECONDS = 4.0  # for a mail that is being handed over when the program stops
+ABORT_SECONDS = 2.0  # for noting that it was not
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Relays:
     def forget(self) -> None:
         """Ask anew which merchant goes by which relay."""
         self._of_merchant.clear()
+
+    def abort(self) -> None:
+        """End what another thread waits for."""
+        for submission in list(self._open.values()):
+            submission.abort()
 
     def close(self) -> None:
         for submission in self._open.values():
@@ -194,6 +201,7 @@ class Outbox:
         self._bell = threading.Condition()
         self._stopping = False
         self._quiet_until: dict[str, float] = {}
+        self._relays: list[Relays] = []
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"outbox-{number}", daemon=True)
             for number in range(connections)
@@ -209,15 +217,21 @@ class Outbox:
             self._bell.notify_all()
 
     def stop(self) -> None:
-        """Returns when the mail that each thread is handing over has been answered, or its time is up."""
+        """Let each thread hand over the mail that it is at, for some seconds; a relay that has not answered then is
+        left, and its mail is tried again later. Returns within six seconds."""
         self._stopping = True
         self.notify()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
+        for wait in (STOP_SECONDS, ABORT_SECONDS):
+            until = time.monotonic() + wait
+            for thread in self._threads:
+                if thread.ident is not None:
+                    thread.join(max(0.0, until - time.monotonic()))
+            for relays in self._relays:
+                relays.abort()
 
     def _run(self, number: int) -> None:
         relays = Relays(self._store, self._settings)
+        self._relays.append(relays)
         round_at = 0.0
         while not self._stopping:
             try:

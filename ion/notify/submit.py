@@ -1,6 +1,7 @@
 """Submit: a finished mail handed to the relay over SMTP (RFC 5321, RFC 6409)."""
 
 import smtplib
+import socket
 import ssl
 import time
 from contextlib import suppress
@@ -86,7 +87,7 @@ class Submission:
             self.close()
             client = None
         if client is None:
-            client = self._client = self._connected()
+            client = self._connected()
         try:
             reply = _dialogue(client, raw, mail_from, rcpt_to)
         except _AnswerError as answer:
@@ -108,6 +109,13 @@ class Submission:
                 client.quit()
             client.close()
 
+    def abort(self) -> None:
+        """End what another thread waits for in `submit`: it raises UnreachableError there."""
+        client = self._client
+        if client is not None and client.sock is not None:
+            with suppress(OSError):
+                client.sock.shutdown(socket.SHUT_RDWR)
+
     def _connected(self) -> smtplib.SMTP:
         relay = self._relay
         try:
@@ -122,6 +130,7 @@ class Submission:
                 client = smtplib.SMTP(relay.host, relay.port, timeout=relay.timeout_seconds)
         except (smtplib.SMTPException, OSError) as error:
             raise RelayDownError(f"the relay {relay.host}:{relay.port} is not reached: {_words(error)}") from error
+        self._client = client  # for `abort`
         try:
             if relay.security == "starttls":
                 client.starttls(context=context)
@@ -129,6 +138,7 @@ class Submission:
             if relay.user:
                 client.login(relay.user, relay.password or "")
         except (smtplib.SMTPException, OSError) as error:
+            self._client = None
             client.close()
             raise RelayDownError(f"the relay {relay.host}:{relay.port} lets nobody in: {_words(error)}") from error
         return client
