@@ -91,7 +91,8 @@ class Submission:
         try:
             reply = _dialogue(client, raw, mail_from, rcpt_to)
         except _AnswerError as answer:
-            if answer.code == 421 or not _is_reset(client):  # RFC 5321, 3.8: it closes
+            # RFC 5321, 3.8: with 421 it closes. What is no answer at all: who knows which question the next one is for.
+            if answer.code == 421 or not 400 <= answer.code < 600 or not _is_reset(client):
                 self.close()
             raise _failure(answer.code, answer.words) from None
         except (smtplib.SMTPException, OSError) as error:
@@ -128,7 +129,7 @@ class Submission:
                 )
             else:
                 client = smtplib.SMTP(relay.host, relay.port, timeout=relay.timeout_seconds)
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a name that no host can have
             raise RelayDownError(f"the relay {relay.host}:{relay.port} is not reached: {_words(error)}") from error
         self._client = client  # for `abort`
         try:
@@ -137,6 +138,10 @@ class Submission:
             client.ehlo_or_helo_if_needed()
             if relay.user:
                 client.login(relay.user, relay.password or "")
+        except UnicodeError as error:  # without its words: they hold the password
+            client.close()
+            what = "user and password at the relay have to be ASCII"
+            raise RelayDownError(f"the relay {relay.host}:{relay.port} lets nobody in: {what}") from error
         except (smtplib.SMTPException, OSError) as error:
             self._client = None
             client.close()
@@ -167,21 +172,26 @@ def _dialogue(client: smtplib.SMTP, raw: bytes, mail_from: str, rcpt_to: str) ->
     if pipelined:
         client.send("".join(f"{command}\r\n" for command in commands))
     refused: tuple[int, bytes] | None = None
-    for command, wanted in zip(commands, ((250,), (250, 251), (354,)), strict=True):
-        answer = client.getreply() if pipelined else client.docmd(command)
-        if refused is None and answer[0] not in wanted:
+    for command, wanted in zip(commands, (2, 2, 3), strict=True):  # the first digit decides (RFC 5321, 4.3.2)
+        try:
+            answer = client.getreply() if pipelined else client.docmd(command)
+        except (smtplib.SMTPException, OSError):
+            if refused is not None:  # it said why before it closed
+                raise _AnswerError(refused) from None
+            raise
+        if refused is None and answer[0] // 100 != wanted:
             refused = answer
             if not pipelined:
                 raise _AnswerError(refused)
     if refused is not None:
-        if answer[0] == 354:  # RFC 2920, 3.1: it waits for a mail nevertheless, and gets an empty one for nobody
+        if answer[0] // 100 == 3:  # RFC 2920, 3.1: it waits for a mail nevertheless, and gets an empty one for nobody
             client.send(".\r\n")
             client.getreply()
         raise _AnswerError(refused)
     stuffed = (b"." if raw.startswith(b".") else b"") + raw.replace(b"\r\n.", b"\r\n..")  # RFC 5321, 4.5.2
     client.send(stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"))
     answer = client.getreply()
-    if answer[0] != 250:
+    if answer[0] // 100 != 2:
         raise _AnswerError(answer)
     return _reply(*answer)
 
