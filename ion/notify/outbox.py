@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ MARK_SECONDS = 1.0  # at the latest after that long what went is marked
 FIRST_RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 4 * 3600.0
 GIVE_UP = timedelta(days=5)  # RFC 5321, 4.5.4.1
+LEAST_ATTEMPTS = (
+    10  # more than eight hours of them: who sends an old mail again means it, and who was off has them left
+)
 DOWN_SECONDS = 60.0  # how long a relay that takes nothing is left alone
 POLL_SECONDS = 1.0
 STOP_SECONDS = 4.0  # for a mail that is being handed over when the program stops
@@ -122,24 +125,27 @@ def send_claimed(
     went: list[Handed] = []
     marked_at = began
     untried: list[OutgoingMail] = []
-    for mail in claimed:
-        name = relays.name_for(mail.merchant)
-        if name in down or is_stopping() or time.monotonic() - began > LEASE_SECONDS / 2:
-            untried.append(mail)
-            continue
-        handed = _handed(relays, name, mail)
-        if handed.down:
-            down.add(name)
-        if handed.state == "sent":
-            went.append(handed)
-        else:
-            _mark(store, handed)
-        if went and time.monotonic() > marked_at + MARK_SECONDS:
+    try:
+        for mail in claimed:
+            name = relays.name_for(mail.merchant)
+            if name in down or is_stopping() or time.monotonic() - began > LEASE_SECONDS / 2:
+                untried.append(mail)
+                continue
+            handed = _handed(relays, name, mail)
+            if handed.down:
+                down.add(name)
+            if handed.state == "sent":
+                went.append(handed)
+            else:
+                handed = _mark(store, handed)
+            if went and time.monotonic() > marked_at + MARK_SECONDS:
+                marked_at = time.monotonic()
+                _mark_sent(store, went)
+                went = []
+            yield handed
+    finally:  # whatever the next one came to
+        if went:
             _mark_sent(store, went)
-            went, marked_at = [], time.monotonic()
-        yield handed
-    if went:
-        _mark_sent(store, went)
     if untried:
         store.release_outgoing([(mail.id, str(mail.claim_token)) for mail in untried])
 
@@ -153,24 +159,30 @@ def _handed(relays: Relays, name: str, mail: "OutgoingMail") -> Handed:
         return Handed(mail, "retry", str(error), down=True)
     except UnreachableError as error:
         return Handed(mail, "retry", str(error))
+    except Exception as error:  # a bug of ours that this mail brings out: the others go nevertheless
+        return Handed(mail, "retry", f"handing it over raised {type(error).__name__} here")
     return Handed(mail, "sent", reply)
 
 
-def _mark(store: "Store", handed: Handed) -> None:
+def _mark(store: "Store", handed: Handed) -> Handed:
+    """What became of it: after long enough, a mail that the relay did not take has failed. One that no relay was there
+    for has not."""
     from ion.store import ClaimLostError
 
     mail, token = handed.mail, str(handed.mail.claim_token)
+    is_over = mail.attempts >= LEAST_ATTEMPTS and datetime.now(UTC) - mail.created_at > GIVE_UP
+    if handed.state == "retry" and is_over and not handed.down:
+        handed = replace(handed, state="failed", reply=f"given up after {GIVE_UP.days} days: {handed.reply}")
     try:
         if handed.state == "failed":
             store.mark_failed(mail.id, token, handed.reply)
-        elif datetime.now(UTC) - mail.created_at > GIVE_UP:
-            store.mark_failed(mail.id, token, f"given up after {GIVE_UP.days} days: {handed.reply}")
         else:
             delay = DOWN_SECONDS if handed.down else retry_delay(mail.attempts)
             store.mark_retry(mail.id, token, handed.reply, delay)
     except ClaimLostError:  # it took longer than its lease: whoever has it now tells what becomes of it
-        return
+        return handed
     log.warning("mail not sent", outgoing=mail.id, state=handed.state, attempt=mail.attempts)
+    return handed
 
 
 def _mark_sent(store: "Store", went: Sequence[Handed]) -> None:

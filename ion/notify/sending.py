@@ -31,7 +31,9 @@ log = structlog.get_logger("ion.outbox")
 
 BOUNCE_PREFIX = "bounce+"
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-DIGEST_ORDERS = 25  # of one digest: a mail of them stays within what servers take
+# Of one digest: a mail of them stays within what servers take, and within what the reading side reads of one mail.
+DIGEST_ORDERS = 25
+DIGEST_BYTES = 5_000_000
 
 
 def render_order(
@@ -130,8 +132,9 @@ def queue_order(
 
 def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_back: ReadBack) -> int:
     """Queue the digests of all mail gathered before that instant; how many. Where a digest does not read back, its
-    mails are queued one by one: nobody waits for ever. Raises SettingError, StoreError."""
-    number = 0
+    mails are queued one by one: nobody waits for ever. Where the settings are wrong for one, the others are made
+    nevertheless, and SettingError is raised at the end. StoreError at once."""
+    number, trouble = 0, None
     for merchant, address in store.gathered_addresses(before):
         known = store.merchant(merchant)
         how = next((one for one in store.subscriptions(merchant) if one.address == address), None)
@@ -147,18 +150,22 @@ def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_
                 language(tag),
                 datetime.now(UTC),
             )
-            keys = key_ring(settings).keys_for(known.name)  # some may have been sealed before the key was renewed
+            keys = key_ring(settings).keys_for(known.name)  # also those before: a key may have been renewed since
             read = [judged.grade for judged in read_back(digest.raw, keys)]
             if read != ["sealed"] * len(gathered):
                 raise RenderError(f"the digest holds {len(gathered)} orders and reads back as {read}")
             return _finished(digest.raw, digest.message_id, known, settings, gathered=False)
 
         try:
-            while store.queue_digest(merchant, address, before, DIGEST_ORDERS, build) is not None:
+            while store.queue_digest(merchant, address, before, DIGEST_ORDERS, DIGEST_BYTES, build) is not None:
                 number += 1
         except RenderError as error:
             log.error("digest not made", merchant=merchant, cause=str(error))  # noqa: TRY400  # no traceback: values
             store.queue_gathered(merchant, address, before)
+        except SettingError as error:
+            trouble = error
+    if trouble is not None:
+        raise trouble
     return number
 
 

@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -161,10 +162,12 @@ class Outgoings(Database):
         address: str,
         before: datetime,
         limit: int,
+        most_bytes: int,
         build: Callable[[Sequence[OutgoingMail]], NewMail],
     ) -> OutgoingMail | None:
-        """Queue one digest of up to `limit` mails gathered for an address before that instant, oldest first; None where
-        there are none. `build` is called inside the transaction, as in `queue_notification`."""
+        """Queue one digest of up to `limit` mails gathered for an address before that instant, oldest first, and not
+        more than `most_bytes` of them, but for a single one; None where there are none. `build` is called inside the
+        transaction, as in `queue_notification`."""
         mail, now = tables.Outgoing, utc_now()
         with self.writing() as connection:
             lock_merchant(connection, merchant)
@@ -180,6 +183,12 @@ class Outgoings(Database):
             ]
             if not gathered:
                 return None
+            total = accumulate(len(one.raw) for one in gathered)
+            gathered = [
+                one
+                for at, (one, octets) in enumerate(zip(gathered, total, strict=True))
+                if not at or octets <= most_bytes
+            ]
             digest_id = _insert(connection, merchant, None, address, build(gathered), now)
             connection.execute(
                 sa.update(mail)
@@ -298,8 +307,8 @@ class Outgoings(Database):
                 )
 
     def requeue_outgoing(self, outgoing_id: int) -> OutgoingMail:
-        """Try a mail again now: one that failed, was cancelled or came back, or that waits. Raises StoreError where it
-        cannot: it was sent, or erased."""
+        """Try a mail again now, as if it had never been tried: one that failed, was cancelled or came back, or that
+        waits. Raises StoreError where it cannot: it was sent, or erased."""
         again = (OutgoingState.FAILED, OutgoingState.CANCELLED, OutgoingState.BOUNCED, *map(OutgoingState, _WAITING))
         return self._move(outgoing_id, again, OutgoingState.QUEUED, "cannot be sent again")
 
@@ -350,6 +359,7 @@ class Outgoings(Database):
                     state=to.value,
                     state_at=now,
                     next_attempt_at=now if to is OutgoingState.QUEUED else None,
+                    attempts=0 if to is OutgoingState.QUEUED else table.attempts,
                     claim_token=None,
                     claimed_until=None,
                 )

@@ -62,9 +62,10 @@ class Subscriptions(Database):
     ) -> Subscription:
         """Tell this address from now on, in this way; the same again changes nothing. Raises UnknownMerchantError,
         StoreError for a kind that there is not."""
-        chosen = tuple(kind for kind in KINDS if kind in set(kinds))
-        if not chosen or set(kinds) - set(KINDS):
-            raise StoreError(f"kinds {' '.join(kinds)!r}: give one or more of {', '.join(KINDS)}")
+        wanted = tuple(kinds)
+        chosen = tuple(kind for kind in KINDS if kind in wanted)
+        if not chosen or set(wanted) - set(KINDS):
+            raise StoreError(f"kinds {' '.join(wanted)!r}: give one or more of {', '.join(KINDS)}")
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             subscribe(connection, merchant, address, chosen, mode, locale, note)
