@@ -63,7 +63,8 @@ def digests_due(settings: Settings, now: datetime) -> datetime:
     """The last instant at which digests were due, at or before `now` (aware): what was gathered before it goes out."""
     local = now.astimezone(settings.zone)
     hour, minute = map(int, settings.digest_time.split(":"))
-    due = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
-    if due > local:
-        due = (due - timedelta(days=1)).replace(fold=0)
-    return due.astimezone(UTC)
+    due = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).astimezone(UTC)
+    if due > now:  # as instants: local times do not follow each other where clocks change
+        day_before = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0) - timedelta(days=1)
+        due = day_before.astimezone(UTC)
+    return due
