@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ion.config import Settings
-from ion.errors import IonError, NotApprovedError, OrderErasedError, StoreError
+from ion.errors import IonError, NotApprovedError, OrderErasedError, PayloadError, StoreError
 from ion.notify.render import ReadBack
 from ion.notify.sending import queue_order
-from ion.payloads import Reading, read_payloads
+from ion.payloads import Reading, Result, read_payloads
 
 if TYPE_CHECKING:
     from ion.store import Queued, Store
@@ -48,10 +48,7 @@ def take_payloads(
             yield Intake(result.name, joined_to=result.joined_to)
             continue
         try:
-            if result.reading is None:
-                assert result.error is not None
-                raise result.error
-            reading = approved_reading(result.reading, approved)
+            reading = approved_reading(_reading_of(result), approved)
             name = merchant or store.merchant_for_payload(reading.merchant_id or "") or "default"
             queued = queue_order(
                 store, reading.order, settings, merchant=name, recipients=recipients, read_back=read_back
@@ -62,8 +59,16 @@ def take_payloads(
             raise
         except IonError as error:
             yield Intake(result.name, error=error)
+        except Exception as error:  # a bug of ours that this document brings out: it must not keep the others out
+            yield Intake(result.name, error=IonError(f"taking it in raised {type(error).__name__} here"))
         else:
             yield Intake(result.name, queued=queued, warnings=tuple(reading.warnings))
+
+
+def _reading_of(result: Result) -> Reading:
+    if result.reading is None:
+        raise result.error or PayloadError("the payload cannot be read")
+    return result.reading
 
 
 def approved_reading(reading: Reading, approved: bool) -> Reading:

@@ -3,10 +3,10 @@
     FOLDER/*.json -> FOLDER/taken -> FOLDER/done
                                   -> FOLDER/failed, with the reason beside it as NAME.reason.txt
 
-Files that appear together are read together, because several may be of one order. A file is left alone until it has not
-changed for a while, as whoever writes it may not be finished; names that begin with a dot are not looked at. What a
-program that died left in `taken` is taken first by the next one: an order that was queued then is known. One program
-watches a folder at a time.
+Files that appear together are read together, because several may be of one order: while one of them is new, all wait
+for a while, as whoever writes it may not be finished. Names that begin with a dot are not looked at. What a program that
+died left in `taken` is taken by the next one: an order that was queued then is known. One program watches a folder at a
+time.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from ion.errors import IonError, SettingError, StoreError
+from ion.errors import IonError, SettingError
 from ion.files import write_whole
 from ion.intake import Intake
 
@@ -27,9 +27,10 @@ log = structlog.get_logger("ion.watch")
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 1.0  # a file that has not changed for so long is whole
+LONGEST_WAIT_SECONDS = 10.0  # for files that go on appearing beside one that is whole
 AFTER_TROUBLE_SECONDS = 10.0
-MOST_FILES = 100  # read together
 MOST_BYTES = 16_777_216  # of one file: no payload is so large
+MOST_BYTES_TOGETHER = 67_108_864  # about so many are read together
 LOCK = ".ion-watch.lock"
 
 Take = Callable[[Sequence[tuple[str, bytes]]], Iterator[Intake]]
@@ -48,17 +49,20 @@ class Watch:
 
         Raises SettingError where the folder cannot be used, or another program watches it.
         """
-        with self._locked():
-            while not stop.is_set():
-                wait = LOOK_SECONDS
-                try:
-                    while not stop.is_set() and self._round(on_intake):
-                        pass
-                except (StoreError, OSError) as error:  # the files stay in `taken`
-                    cause = str(error) if isinstance(error, IonError) else f"{type(error).__name__} {error.strerror}"
-                    log.error("payloads not taken", cause=cause)  # noqa: TRY400  # no traceback: values
-                    wait = AFTER_TROUBLE_SECONDS
-                stop.wait(wait)
+        was_locked = False
+        while not stop.is_set():
+            try:
+                with self._locked():  # anew after trouble: the folder may be another one
+                    was_locked = True
+                    while not stop.is_set():
+                        if not self._round(on_intake):
+                            stop.wait(LOOK_SECONDS)
+            except Exception as error:  # whatever it is, files go on appearing; those that were taken stay in `taken`
+                if not was_locked:
+                    raise
+                cause = str(error) if isinstance(error, IonError) else type(error).__name__
+                log.error("payloads not taken", cause=cause)  # noqa: TRY400  # no traceback: values
+                stop.wait(AFTER_TROUBLE_SECONDS)
 
     def run_once(self, on_intake: Callable[[Intake], None] = lambda _: None) -> None:
         """Take what is there now. Raises as `run`, and StoreError."""
@@ -85,10 +89,13 @@ class Watch:
 
     def _round(self, on_intake: Callable[[Intake], None]) -> bool:
         """Take the files that are there; False where there are none."""
-        names = self._left() or self._claimed()
+        left = self._left()
+        names = sorted([*left, *self._claimed(left)])
         documents: list[tuple[str, bytes]] = []
         told: dict[str, Intake] = {}
         for name in names:
+            if sum(len(octets) for _, octets in documents) > MOST_BYTES_TOGETHER:
+                break  # the others are left for the next round
             try:
                 with (self._taken / name).open("rb") as file:
                     octets = file.read(MOST_BYTES + 1)
@@ -99,26 +106,33 @@ class Watch:
                     documents.append((name, octets))
             except OSError as error:
                 told[name] = Intake(name, error=IonError(f"it cannot be read: {error.strerror}"))
-        for intake in (*told.values(), *(self._take(documents) if documents else ())):
+        # All before one is moved: a file that completes an order is needed until that order is queued.
+        intakes = [*told.values(), *(self._take(documents) if documents else ())]
+        for intake in sorted(intakes, key=lambda one: one.joined_to is not None):
             self._moved(intake)
             on_intake(intake)
         return bool(names)
 
     def _left(self) -> list[str]:
-        return sorted(path.name for path in self._taken.iterdir())[:MOST_FILES]
+        return [path.name for path in self._taken.iterdir()]
 
-    def _claimed(self) -> list[str]:
-        """Names of files moved to `taken` now: all that are whole, or none while one of them is being written."""
-        found: list[Path] = []
-        for path in sorted(self._folder.iterdir()):
-            if path.name.startswith(".") or path.suffix.lower() != ".json" or not path.is_file():
+    def _claimed(self, left: Sequence[str]) -> list[str]:
+        """Names of files moved to `taken` now: all that are whole, or none while others go on appearing. One whose name
+        is among those `left` there waits."""
+        now = time.time()
+        ages: dict[Path, float] = {}
+        for path in self._folder.iterdir():
+            if path.name.startswith(".") or path.suffix.lower() != ".json" or path.name in left or not path.is_file():
                 continue
-            if abs(time.time() - path.stat().st_mtime) < QUIET_SECONDS:
-                return []
-            found.append(path)
-        for path in found[:MOST_FILES]:
+            status = path.stat()
+            # Moved here just now counts too: what belongs to it may be about to be.
+            ages[path] = abs(now - max(status.st_mtime, status.st_ctime))
+        if any(age < QUIET_SECONDS for age in ages.values()) and max(ages.values()) < LONGEST_WAIT_SECONDS:
+            return []
+        whole = [path for path, age in ages.items() if age >= QUIET_SECONDS]
+        for path in whole:
             path.replace(self._taken / path.name)
-        return [path.name for path in found[:MOST_FILES]]
+        return [path.name for path in whole]
 
     def _moved(self, intake: Intake) -> None:
         folder = self._done if intake.error is None else self._failed
