@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ion.config import Settings
-from ion.console import end, opened_store, print_json, read_octets, report, settings_of, with_progress
+from ion.console import end, opened_store, print_json, read_octets, report, settings_of
 from ion.errors import IonError, PayloadError, UnreachableError
 
 if TYPE_CHECKING:
@@ -36,25 +36,26 @@ def send_payloads(store: "Store", settings: Settings, paths: list[Path], how: di
         except IonError as error:
             failed = True
             print_json({"file": str(path), "error": str(PayloadError(str(error)))})
-    for intake in with_progress(
-        list(take_payloads(store, documents, settings, read_back=read_message, **how)), "sending"
-    ):
+    intakes = list(take_payloads(store, documents, settings, read_back=read_message, **how))
+    ids = [mail.id for intake in intakes if intake.queued is not None for mail in intake.queued.mails]
+    # All at once: over one connection, and where a relay does not answer that is waited for once.
+    handed = {one.mail.id: one for one in send_now(store, settings, ids)}
+    for intake in intakes:
         if intake.queued is None or not intake.queued.mails:
             failed |= intake.error is not None
             print_json(_without_mail(intake))
             continue
         for warning in intake.warnings:
             typer.echo(f"{intake.name}: warning: {warning}", err=True)
-        handed = {one.mail.id: one for one in send_now(store, settings, [mail.id for mail in intake.queued.mails])}
         for mail in intake.queued.mails:
             became = handed.get(mail.id)
             line = {"file": intake.name, **_line(mail, became), "queued": "now" if intake.queued.created else "before"}
             print_json(line)
-            if line["state"] == "failed":
+            if line["state"] in ("failed", "bounced"):
                 failed = True
-                typer.echo(
-                    f"{intake.name}: mail {mail.id} was refused; `ion outbox retry {mail.id}` sends it again", err=True
-                )
+                what = "was refused" if line["state"] == "failed" else "came back"
+                again = f"`ion outbox retry {mail.id}` sends it again"
+                typer.echo(f"{intake.name}: mail {mail.id} {what}; {again}", err=True)
             if became is not None and became.state == "retry":
                 unreachable = UnreachableError(became.reply)
     if unreachable is not None:
