@@ -4,9 +4,9 @@
                                   -> FOLDER/failed, with the reason beside it as NAME.reason.txt
 
 Files that appear together are read together, because several may be of one order: while one of them is new, all wait
-for a while, as whoever writes it may not be finished. Names that begin with a dot are not looked at. What a program that
-died left in `taken` is taken by the next one: an order that was queued then is known. One program watches a folder at a
-time.
+for a while, as whoever writes it may not be finished. Names that begin with a dot are not looked at. What a program
+that died left in `taken` is taken by the next one: an order that was queued then is known. One program watches a folder
+at a time.
 """
 
 import fcntl

@@ -20,7 +20,14 @@ from sqlalchemy.engine.default import DefaultDialect
 from ion.store.plain_sql import PlainSql
 
 # A statement's beginning, and what the transaction that holds it is then called.
-WRITES = (("INSERT INTO message ", "message"), ("UPDATE message SET ", "claim"), ("INSERT INTO notification ", "order"))
+WRITES = (
+    ("INSERT INTO message ", "message"),
+    ("UPDATE message SET ", "claim"),
+    ("INSERT INTO notification ", "order"),
+    ("INSERT INTO outgoing_order ", "queued mails"),
+    ("UPDATE outgoing SET claim_token", "claimed mails"),
+    ("UPDATE outgoing SET state", "handed mails"),
+)
 POINTS = (
     "before the commit of message",
     "after the commit of message",
@@ -30,13 +37,23 @@ POINTS = (
     "before the commit of order",
     "after the commit of order",
 )
+# Of the sending side; before the commit of what was handed over, the relay has answered.
+SENDING_POINTS = (
+    "before the commit of queued mails",
+    "after the commit of queued mails",
+    "before the commit of claimed mails",
+    "after the commit of claimed mails",
+    "before the commit of handed mails",
+    "after the commit of handed mails",
+)
 
 
 class Death:
     """Comes at the `count`-th visit of `point`."""
 
     def __init__(self, point: str, count: int) -> None:
-        assert point in POINTS, f"no point {point!r}; there are {POINTS}"
+        known = (*POINTS, *SENDING_POINTS)
+        assert point in known, f"no point {point!r}; there are {known}"
         self._point = point
         self._left = count
 

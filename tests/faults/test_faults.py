@@ -9,7 +9,7 @@ import time_machine
 
 from ion.store import open_store
 from ion.store.types import utc_now
-from tests.faults import broken_mails, clocks, fetches, kills, load, memory, stops, storage, syncs, workers
+from tests.faults import broken_mails, clocks, fetches, kills, load, memory, sends, stops, storage, syncs, workers
 from tests.faults.public_mails import NotFetchedError
 from tests.imap_servers import Server
 from tests.programs import missing
@@ -37,6 +37,19 @@ def test_nothing_is_missed_or_doubled_by_kill_9_while_mail_is_fetched(tmp_path: 
     figures = fetches.kill_and_count(tmp_path, dovecot, kills=2, seed=5)
     assert _of(figures, NOTHING_MISSED) == NOTHING_MISSED, figures
     assert figures["killed"] == 2, figures
+
+
+NOTHING_UNTOLD: dict[str, Any] = dict.fromkeys(sends.MUST_BE_ZERO, 0) | {
+    "problems_sending": [],
+    "problems_receiving": [],
+}
+
+
+def test_every_order_is_told_of_once_whatever_kills_the_sender_and_whatever_the_relay_does(tmp_path: Path) -> None:
+    figures = sends.kill_and_count(tmp_path, kills=12, seed=3, folders=5)
+    assert _of(figures, NOTHING_UNTOLD) == NOTHING_UNTOLD, figures
+    assert figures["points_never_reached"] == [] and figures["kills"] == 12, figures
+    assert figures["of_them_again"] > 0 and len(figures["faults"]) > 4, figures  # there was something to withstand
 
 
 def test_every_250_leaves_after_the_sync_of_its_message(tmp_path: Path) -> None:
@@ -99,6 +112,13 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_on_postgresql(
     figures = kills.kill_and_count(tmp_path, most=15, seed=13, database_url=created(postgresql_server, "ion_kills"))
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [], figures
+
+
+@pytest.mark.long
+def test_five_hundred_mails_are_told_once_through_a_hundred_kills(tmp_path: Path) -> None:
+    figures = sends.kill_and_count(tmp_path, kills=100, seed=11, folders=50)
+    assert _of(figures, NOTHING_UNTOLD) == NOTHING_UNTOLD, figures
+    assert figures["points_never_reached"] == [] and figures["mails"] == 500, figures
 
 
 @pytest.mark.long
