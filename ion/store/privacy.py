@@ -57,7 +57,8 @@ class Subject:
 @dataclass(frozen=True)
 class ErasurePlan:
     """What an erasure would remove: row ids, and the order numbers that count as erased from then on. `unread`: mails
-    that name the subject and are not read yet, which stay; `files`: published files that would be replaced."""
+    that name the subject and are not read yet, which stay; `files`: published files that would be replaced. `told`:
+    what was taken in to be told of, also where nobody was."""
 
     subject: Subject
     orders: tuple[int, ...]
@@ -67,6 +68,7 @@ class ErasurePlan:
     outgoing: tuple[int, ...]
     unread: int
     files: int
+    told: tuple[int, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """How many rows of each kind, for people and for the record."""
@@ -168,6 +170,10 @@ class Privacy(Database):
         for ids in chunks(plan.outgoing):
             with self.writing() as connection:
                 _erase_outgoing(connection, ids)
+        for ids in chunks(plan.told):
+            with self.writing() as connection:
+                told = tables.OutgoingOrder
+                connection.execute(sa.update(told).where(col(told.id).in_(ids)).values(content_json=None))
         for ids in chunks(plan.notifications):
             with self.writing() as connection:
                 connection.execute(
@@ -326,6 +332,12 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
             notifications.add(row.id)
             messages.add(row.message_id)
             further_keys.add(key)
+    told: set[int] = set()
+    for row in _streamed(connection, _told_of(subject)):
+        key = (row.merchant, row.platform, row.order_number)
+        if mention is None or key in order_keys or mention.in_order(row.content_json):
+            told.add(row.id)
+            further_keys.add(key)
     outgoing: set[int] = set()
     for row in _streamed(connection, _outgoing_of(subject), rows_at_once=1):
         key = (row.merchant, row.platform, row.order_number)
@@ -351,6 +363,7 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
         outgoing=tuple(sorted(outgoing)),
         unread=len(unread),
         files=_files_with(connection, orders),
+        told=tuple(sorted(told)),
     )
 
 
@@ -402,6 +415,15 @@ def _outgoing_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
         )
         query = query.where(sa.or_(col(order.order_number) == subject.order_number, col(mail.id).in_(carried)))
     return query
+
+
+def _told_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    """What was taken in to be told of and has its content yet. Not all of it has a mail."""
+    order = tables.OutgoingOrder
+    query: sa.Select[*tuple[Any, ...]] = sa.select(
+        col(order.id), col(order.merchant), col(order.platform), col(order.order_number), col(order.content_json)
+    ).where(col(order.content_json).is_not(None))
+    return _within(query, order, subject)
 
 
 def _within(query: "sa.Select[*tuple[Any, ...]]", table: Any, subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
@@ -524,6 +546,14 @@ def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:
     mail, order = tables.Outgoing, tables.OutgoingOrder
     waiting = col(mail.state).in_([OutgoingState.QUEUED.value, OutgoingState.RETRY.value, OutgoingState.GATHERED.value])
     orders = sa.select(col(mail.order_id)).where(col(mail.id).in_(ids))
+    # What a digest carried of others, and has not brought them yet, waits for the next one.
+    unsent = sa.select(col(mail.id)).where(col(mail.id).in_(ids), waiting)
+    connection.execute(
+        sa.update(mail)
+        .where(col(mail.digest_id).in_(unsent), col(mail.id).not_in(ids))
+        .where(col(mail.state) == OutgoingState.DIGESTED.value, col(mail.erased_at).is_(None))
+        .values(state=OutgoingState.GATHERED.value, digest_id=None, state_at=utc_now())
+    )
     connection.execute(sa.update(order).where(col(order.id).in_(orders)).values(content_json=None))
     connection.execute(sa.update(tables.Bounce).where(col(tables.Bounce.outgoing_id).in_(ids)).values(diagnostic=None))
     connection.execute(sa.delete(tables.Alert).where(col(tables.Alert.outgoing_id).in_(ids)))
