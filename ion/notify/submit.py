@@ -146,6 +146,12 @@ class Submission:
             self._client = None
             client.close()
             raise RelayDownError(f"the relay {relay.host}:{relay.port} lets nobody in: {_words(error)}") from error
+        except ValueError as error:  # a password beyond ASCII, a challenge that is no base64; its text may quote them
+            client.close()
+            raise RelayDownError(
+                f"the relay {relay.host}:{relay.port} lets nobody in: user and password cannot be said to it"
+                f" ({type(error).__name__}); give them in letters of ASCII"
+            ) from None
         return client
 
 
