@@ -201,7 +201,7 @@ def _normal(address: str) -> str:
 
 def _failed(connection: sa.Connection, mail: Any, report: FoundReport, received_at: datetime) -> None:
     table, now = tables.Outgoing, utc_now()
-    connection.execute(
+    moved = connection.execute(
         sa.update(table)
         .where(col(table.id) == mail.id, col(table.state) == OutgoingState.SENT.value)
         # Not where a person had it sent again since. One whose sending is not ended yet: see `outgoing`.
@@ -210,7 +210,8 @@ def _failed(connection: sa.Connection, mail: Any, report: FoundReport, received_
     )
     what = "the day's digest" if mail.order_number is None else f"order {mail.order_number}"
     words = " ".join(one for one in (report.status, report.diagnostic) if one) or "no reason was given"
-    add_alert(connection, mail.merchant, "bounced", f"{what}: the mail to {mail.address} came back: {words}", mail.id)
+    text = f"{what}: the mail to {mail.address} came back: {words}"
+    add_alert(connection, mail.merchant, "bounced", text, mail.id, again=moved.rowcount == 1)
     if report.hard and _hard_in_a_row(connection, mail, now) >= HARD_IN_A_ROW:
         why = f"{HARD_IN_A_ROW} mails in a row came back"  # its words are of a mail that may be erased
         if end(connection, mail.merchant, mail.address, SubscriptionState.PAUSED, "paused", why):

@@ -179,6 +179,8 @@ class Outgoings(Database):
                     .where(col(mail.state) == OutgoingState.GATHERED.value, col(mail.created_at) < before)
                     .order_by(col(mail.id))
                     .limit(limit)
+                    # PostgreSQL: nobody cancels or erases one of them meanwhile.
+                    .with_for_update(of=mail)
                 )
             ]
             if not gathered:
@@ -293,6 +295,7 @@ class Outgoings(Database):
                 "refused",
                 f"{what}: the mail to {mail.address} was refused for good: {mail.last_reply}",
                 outgoing_id,
+                again=True,
             )
 
     def release_outgoing(self, claims: Sequence[tuple[int, str]]) -> None:
@@ -358,6 +361,7 @@ class Outgoings(Database):
                 .values(
                     state=to.value,
                     state_at=now,
+                    attempts=0 if to is OutgoingState.QUEUED else table.attempts,
                     next_attempt_at=now if to is OutgoingState.QUEUED else None,
                     attempts=0 if to is OutgoingState.QUEUED else table.attempts,
                     claim_token=None,
@@ -373,11 +377,33 @@ class Outgoings(Database):
             return _mail(row)
 
 
-def add_alert(connection: sa.Connection, merchant: str, kind: str, text: str, outgoing_id: int | None = None) -> bool:
-    """Tell a person, once of each kind for an outgoing mail; whether it is new. `text` may name orders and addresses:
-    it is shown to staff and never logged."""
-    row = {"merchant": merchant, "kind": kind, "text": storable(text[:1000]), "outgoing_id": outgoing_id}
-    return insert_new(connection, tables.Alert, "id", **row, created_at=utc_now(), seen_at=None) is not None
+def add_alert(
+    connection: sa.Connection,
+    merchant: str,
+    kind: str,
+    text: str,
+    outgoing_id: int | None = None,
+    *,
+    again: bool = False,
+) -> bool:
+    """Tell a person, once of each kind for an outgoing mail; whether it is told now. `again`: it has happened once
+    more, which one that was seen already does not tell. `text` may name orders and addresses: it is shown to staff and
+    never logged."""
+    table = tables.Alert
+    row: dict[str, Any] = {
+        "merchant": merchant,
+        "kind": kind,
+        "text": storable(text[:1000]),
+        "outgoing_id": outgoing_id,
+    }
+    row |= {"created_at": utc_now(), "seen_at": None}
+    if insert_new(connection, table, "id", **row) is not None:
+        return True
+    if not again:
+        return False
+    same = (col(table.kind) == kind, col(table.outgoing_id) == outgoing_id)
+    connection.execute(sa.update(table).where(*same).values(**row))
+    return True
 
 
 def _mail_for(
