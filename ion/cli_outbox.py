@@ -64,9 +64,11 @@ def send_payloads(store: "Store", settings: Settings, paths: list[Path], how: di
 
 
 def send_waiting(store: "Store", settings: Settings) -> None:
-    """Send all that waits now; a JSON line for each mail that was tried."""
+    """Send all that waits now, and the digests whose time has come; a JSON line for each mail that was tried."""
     from ion.notify.outbox import send_now
+    from ion.sender import queue_due_digests
 
+    queue_due_digests(store, settings)
     handed = send_now(store, settings)
     for one in handed:
         print_json(_line(one.mail, one))
@@ -81,10 +83,11 @@ def watch_folder(store: "Store", settings: Settings, folder: Path, how: dict[str
     from ion.intake import take_payloads
     from ion.notify.outbox import Outbox
     from ion.reading import read_message
+    from ion.sender import queue_due_digests
     from ion.watch import Watch
 
     stop = threading.Event()
-    outbox = Outbox(store, settings)
+    outbox = Outbox(store, settings, before_round=lambda: queue_due_digests(store, settings))
 
     def on_intake(intake: "Intake") -> None:
         if intake.queued is None or not intake.queued.mails:

@@ -23,7 +23,7 @@ class Sender:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._outbox = Outbox(store, settings, before_round=self._queue_digests)
+        self._outbox = Outbox(store, settings, before_round=lambda: queue_due_digests(store, settings))
         self._stop = threading.Event()
         self._watching: threading.Thread | None = None
         if settings.watch_dir is not None:
@@ -49,14 +49,17 @@ class Sender:
         while not self._stop.is_set():
             try:
                 watch.run(self._stop, lambda _: self._outbox.notify())
-            except IonError as error:  # another program has the folder, or it is gone: it may come back
-                log.error("folder not watched", cause=str(error))  # noqa: TRY400  # no traceback: values
+            except Exception as error:  # another program has the folder, or it is gone: it may come back
+                cause = str(error) if isinstance(error, IonError) else type(error).__name__
+                log.error("folder not watched", cause=cause)  # noqa: TRY400  # no traceback: values
                 self._stop.wait(60)
 
-    def _queue_digests(self) -> None:
-        before = digests_due(self._settings, datetime.now(UTC))
-        if number := queue_digests(self._store, self._settings, before, read_back=read_message):
-            log.info("digests queued", number=number)
+
+def queue_due_digests(store: Store, settings: Settings) -> None:
+    """Queue the digests whose time has come. Raises StoreError."""
+    before = digests_due(settings, datetime.now(UTC))
+    if number := queue_digests(store, settings, before, read_back=read_message):
+        log.info("digests queued", number=number)
 
 
 def digests_due(settings: Settings, now: datetime) -> datetime:

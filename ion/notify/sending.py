@@ -132,9 +132,9 @@ def queue_order(
 
 def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_back: ReadBack) -> int:
     """Queue the digests of all mail gathered before that instant; how many. Where a digest does not read back, its
-    mails are queued one by one: nobody waits for ever. Where the settings are wrong for one, the others are made
-    nevertheless, and SettingError is raised at the end. StoreError at once."""
-    number, trouble = 0, None
+    mails are queued one by one: nobody waits for ever. Where a merchant's settings do not allow one, its mails wait and
+    nobody else's. Raises StoreError."""
+    number = 0
     for merchant, address in store.gathered_addresses(before):
         known = store.merchant(merchant)
         how = next((one for one in store.subscriptions(merchant) if one.address == address), None)
@@ -162,10 +162,8 @@ def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_
         except RenderError as error:
             log.error("digest not made", merchant=merchant, cause=str(error))  # noqa: TRY400  # no traceback: values
             store.queue_gathered(merchant, address, before)
-        except SettingError as error:
-            trouble = error
-    if trouble is not None:
-        raise trouble
+        except SettingError as error:  # this merchant's: the others' digests go out
+            log.error("digest not made", merchant=merchant, cause=type(error).__name__)  # noqa: TRY400
     return number
 
 
