@@ -32,6 +32,8 @@ AFTER_TROUBLE_SECONDS = 10.0
 MOST_BYTES = 16_777_216  # of one file: no payload is so large
 MOST_BYTES_TOGETHER = 67_108_864  # about so many are read together
 LOCK = ".ion-watch.lock"
+_REASON = ".reason.txt"
+_NAME_OCTETS = 255
 
 Take = Callable[[Sequence[tuple[str, bytes]]], Iterator[Intake]]
 
@@ -140,9 +142,15 @@ class Watch:
         if intake.error is not None:
             # The reason first: a file that failed is never without one.
             reason = f"{intake.error}\n".encode()
-            write_whole(target.with_name(f"{target.name}.reason.txt"), lambda file: file.write(reason))
+            write_whole(folder / _beside(target.name), lambda file: file.write(reason))
         (self._taken / intake.name).replace(target)
         log.info("payload taken", file=intake.name, state=folder.name)
+
+
+def _beside(name: str) -> str:
+    """The name of the reason: the file's, as much of it as a file system takes."""
+    longest = _NAME_OCTETS - len(_REASON)
+    return os.fsdecode(os.fsencode(name)[:longest]) + _REASON
 
 
 def _free(path: Path) -> Path:
