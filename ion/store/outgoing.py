@@ -363,7 +363,6 @@ class Outgoings(Database):
                     state_at=now,
                     attempts=0 if to is OutgoingState.QUEUED else table.attempts,
                     next_attempt_at=now if to is OutgoingState.QUEUED else None,
-                    attempts=0 if to is OutgoingState.QUEUED else table.attempts,
                     claim_token=None,
                     claimed_until=None,
                 )
