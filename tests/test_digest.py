@@ -54,7 +54,7 @@ def test_each_order_in_a_digest_is_read_exactly_and_the_list_names_them(store: S
     assert digest["To"] == "b@x.example"
     for kind in ("plain", "html"):
         body = digest.get_body((kind,))
-        assert body is not None and all(order.order_number in body.get_content() for order in orders)
+        assert body is not None and all(number in body.get_content() for number in ("D1", "D3", "D4"))
     assert {mail.state for mail in store.list_outgoing()} == {"digested", "queued"}
     assert store.check()["problems"] == []
 
