@@ -31,6 +31,7 @@ from ion.intake import take_payloads
 from ion.logs import set_up_logs
 from ion.notify.outbox import send_now
 from ion.reading import read_message
+from ion.seal import KeyRing
 from ion.store import Store
 from ion.store.tables import Outgoing, OutgoingOrder
 from ion.watch import Watch
@@ -81,8 +82,8 @@ def kill_and_count(folder: Path, *, kills: int, seed: int, folders: int) -> dict
         try:
             for address in ADDRESSES:
                 store.subscribe("default", address)
-            sending.ion.run("merchant", "key", "export", "default")  # makes it
-            shutil.copytree(sending.data_dir / "keys", receiving.data_dir / "keys", dirs_exist_ok=True)
+            KeyRing(sending.data_dir / "keys").sealing_key("default")  # makes it
+            shutil.copytree(sending.data_dir / "keys", receiving.data_dir / "keys")
             places, numbers = _payloads(folder / "watched", folders)
             serving = receiving.serve().wait_until_serving()
             with _Forwarding(relay, receiving):
