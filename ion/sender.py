@@ -1,7 +1,7 @@
 """The sending side as `ion serve` runs it: the outbox, the daily digests, and the watched folder where one is set."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time
 
 import structlog
 
@@ -11,6 +11,7 @@ from ion.intake import take_payloads
 from ion.notify.outbox import Outbox
 from ion.notify.sending import queue_digests
 from ion.reading import read_message
+from ion.schedule import latest_due
 from ion.store import Store
 from ion.watch import Watch
 
@@ -64,10 +65,4 @@ def queue_due_digests(store: Store, settings: Settings) -> None:
 
 def digests_due(settings: Settings, now: datetime) -> datetime:
     """The last instant at which digests were due, at or before `now` (aware): what was gathered before it goes out."""
-    local = now.astimezone(settings.zone)
-    hour, minute = map(int, settings.digest_time.split(":"))
-    due = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).astimezone(UTC)
-    if due > now:  # as instants: local times do not follow each other where clocks change
-        day_before = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0) - timedelta(days=1)
-        due = day_before.astimezone(UTC)
-    return due
+    return latest_due(now, time.fromisoformat(settings.digest_time), settings.zone)[1]

@@ -125,6 +125,7 @@ def queue_order(
         )
         return _finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
 
+    key_ring(settings, store).ensure_secret()  # before the transaction: to look for a lost one opens the database
     content = Content.of(order)
     key = merchant, order.platform, order.order_number
     return store.queue_notification(*key, (content.json, content.sha256), addresses, build)
