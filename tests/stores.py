@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ion.content import Content
 from ion.order import Order
-from ion.store import ClaimedMessage, NewMail, NewMessage, Queued, Store, TakenOrder, open_store
+from ion.store import ClaimedMessage, NewMail, NewMessage, OutgoingMail, Queued, Store, TakenOrder, open_store
 
 ISSUED = datetime(2026, 11, 23, 19, 20, 5, tzinfo=UTC)
 
@@ -198,3 +198,11 @@ def queue_order(
         return NewMail(f"<{taken.revision}.{taken.sequence}.{address}>", raw, "a@x.example", gathered=gathered)
 
     return store.queue_notification(merchant, "zonos", number, (content, content), lambda _: addresses, build)
+
+
+def with_octets(store: Store, mails: Sequence[OutgoingMail]) -> tuple[OutgoingMail, ...]:
+    """Mails of a list, which holds no octets, with theirs."""
+    raws = {
+        outgoing_id: bytes(raw) for outgoing_id, raw in table_of(store, "SELECT outgoing_id, raw FROM outgoing_raw")
+    }
+    return tuple(replace(mail, raw=raws.get(mail.id, b"")) for mail in mails)
