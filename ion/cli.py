@@ -272,6 +272,7 @@ def send(
         key_ring(settings, store).ensure_secret()
         how = {"merchant": merchant, "recipients": to or [], "approved": approved}
         how["customer"] = customer.value if customer else None
+        how["locale"] = settings.locale if locale else None
         if watch is not None:
             watch_folder(store, settings, watch, how)
         elif payloads:

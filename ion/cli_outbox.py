@@ -9,7 +9,7 @@ import typer
 
 from ion.config import Settings
 from ion.console import end, opened_store, print_json, read_octets, report, settings_of
-from ion.errors import IonError, PayloadError, UnreachableError
+from ion.errors import IonError, UnreachableError
 
 if TYPE_CHECKING:
     from ion.intake import Intake
@@ -35,7 +35,7 @@ def send_payloads(store: "Store", settings: Settings, paths: list[Path], how: di
             documents.append((str(path), read_octets(path)))
         except IonError as error:
             failed = True
-            print_json({"file": str(path), "error": str(PayloadError(str(error)))})
+            print_json({"file": str(path), "error": str(error)})
     intakes = list(take_payloads(store, documents, settings, read_back=read_message, **how))
     ids = [mail.id for intake in intakes if intake.queued is not None for mail in intake.queued.mails]
     # All at once: over one connection, and where a relay does not answer that is waited for once.

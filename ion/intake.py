@@ -36,12 +36,13 @@ def take_payloads(
     recipients: Sequence[str] = (),
     approved: bool = False,
     customer: Any = None,
+    locale: str | None = None,
 ) -> Iterator[Intake]:
     """Take documents (name, JSON octets) in, in their order; documents of one order given together complete each other.
 
     `merchant`: None, the one that the payload's own id belongs to, else `default`; `approved`: take an order although
-    the payload does not say that it is approved. Raises StoreError where the database refuses: the documents that are
-    left were not taken.
+    the payload does not say that it is approved; `locale`: as `queue_order` takes it. Raises StoreError where the
+    database refuses: the documents that are left were not taken.
     """
     for result in read_payloads(documents, customer=customer):
         if result.joined_to is not None:
@@ -51,7 +52,13 @@ def take_payloads(
             reading = approved_reading(_reading_of(result), approved)
             name = merchant or store.merchant_for_payload(reading.merchant_id or "") or "default"
             queued = queue_order(
-                store, reading.order, settings, merchant=name, recipients=recipients, read_back=read_back
+                store,
+                reading.order,
+                settings,
+                merchant=name,
+                recipients=recipients,
+                locale=locale,
+                read_back=read_back,
             )
         except OrderErasedError as error:
             yield Intake(result.name, error=error)

@@ -19,6 +19,7 @@ from ion.keys import key_ring
 from ion.notify.outbox import Relays, send_claimed
 from ion.notify.sending import queue_digests
 from ion.notify.sending import queue_order as queue_notification
+from ion.notify.signing import Algorithm, dkim_keys
 from ion.notify.submit import Relay, RelayDownError, Submission
 from ion.reading import read_message
 from ion.store import ErasureKind, NewMail, OutgoingMail, Store, Subject
@@ -195,3 +196,26 @@ def test_what_is_sent_without_a_service_includes_the_digests_that_are_due(sqlite
     with pytest.raises(UnreachableError):
         send_waiting(sqlite_store, settings)
     assert [mail.state for mail in sqlite_store.list_outgoing()] == ["digested", "retry"]
+
+
+def test_the_language_asked_for_stands_over_the_merchants_and_the_addresss(sqlite_store: Store, tmp_path: Path) -> None:
+    sqlite_store.set_sending("default", locale="fr")
+    sqlite_store.subscribe("default", "b@x.example", locale="de")
+    settings = Settings(data_dir=tmp_path)
+    found = []
+    for number, locale in enumerate((None, "ja")):
+        order = small_order().model_copy(update={"order_number": f"L{number}"})
+        queue_notification(sqlite_store, order, settings, merchant="default", locale=locale, read_back=read_message)
+    for mail in sqlite_store.claim_outgoing(9, 60):
+        found += [one.language for one in read_message(mail.raw, key_ring(settings).keys_for("default"))]
+    assert found == ["de", "ja"]
+
+
+def test_a_mail_that_waits_for_its_digest_is_signed_as_if_it_went_alone(sqlite_store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, sender="ION <ion@platform.example>")
+    dkim_keys(settings).add("platform.example", Algorithm.ed25519, None, datetime.now(UTC) - timedelta(days=1))
+    sqlite_store.subscribe("default", "b@x.example", mode="daily")
+    queue_notification(sqlite_store, small_order(), settings, merchant="default", read_back=read_message)
+    sqlite_store.queue_gathered("default", "b@x.example", datetime.now(UTC) + timedelta(seconds=1))
+    (mail,) = sqlite_store.claim_outgoing(9, 60)
+    assert mail.raw.startswith(b"DKIM-Signature:")

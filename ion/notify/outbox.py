@@ -31,9 +31,7 @@ MARK_SECONDS = 1.0  # at the latest after that long what went is marked
 FIRST_RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 4 * 3600.0
 GIVE_UP = timedelta(days=5)  # RFC 5321, 4.5.4.1
-LEAST_ATTEMPTS = (
-    10  # more than eight hours of them: who sends an old mail again means it, and who was off has them left
-)
+LEAST_ATTEMPTS = 10  # more than eight hours: who sends an old mail again means it, and who was off has them left
 DOWN_SECONDS = 60.0  # how long a relay that takes nothing is left alone
 POLL_SECONDS = 1.0
 STOP_SECONDS = 4.0  # for a mail that is being handed over when the program stops
@@ -56,7 +54,6 @@ class Relays:
     def __init__(self, store: "Store", settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._named = {table.name: table for table in settings.relay}
         self._open: dict[str, Submission] = {}
         self._of_merchant: dict[str, str] = {}
 

@@ -85,11 +85,13 @@ def queue_order(
     *,
     merchant: str,
     recipients: Sequence[str] = (),
+    locale: str | None = None,
     read_back: ReadBack,
 ) -> "Queued":
     """Take an approved order in and queue a mail for each address that is to be told of it.
 
-    `recipients` empty: the merchant's subscriptions decide, and how each is told. The same order with the same content
+    `recipients` empty: the merchant's subscriptions decide, and how each is told. `locale`: instead of each address's
+    own language. The same order with the same content
     is not queued again, but for an address that was not told of it. Raises SettingError where nobody would get it,
     RenderError, UnknownMerchantError, StoreError; then nothing was queued.
     """
@@ -120,7 +122,7 @@ def queue_order(
             sequence=taken.sequence,
             sender=known.sender,
             reply_to=known.reply_to,
-            locale=(how and how.locale) or known.locale,
+            locale=locale or (how and how.locale) or known.locale,
             previous=order_of(taken.previous_json) if taken.previous_json else None,
         )
         return _finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
@@ -178,6 +180,6 @@ def _finished(raw: bytes, message_id: str, merchant: "Merchant", settings: Setti
     mail_from = mail_address(merchant.sender or settings.sender).addr_spec
     if token is not None:
         mail_from = f"{BOUNCE_PREFIX}{token}@{settings.bounce_domain}"
-    # A mail that waits for a digest does not leave by itself.
-    signed = raw if gathered else Signer.from_settings(settings).sign(raw)
+    # Also one that waits for a digest: it may have to go by itself.
+    signed = Signer.from_settings(settings).sign(raw)
     return NewMail(message_id, signed, mail_from, token, gathered)
