@@ -91,7 +91,7 @@ def merchant_set(
     with opened_store(settings) as store:
         store.merchant(name)
         if given:
-            store.set_sending(name, **given)
+            store.set_merchant(name, **given)
         if mail_to is not None:
             store.set_mail_to(name, _plain(mail_to), note="ion merchant set")
         print_json(asdict(store.merchant(name)))

@@ -112,7 +112,8 @@ DAMAGE = [
         "1 bounces of erased mails that still quote a system",
     ),
     (
-        "INSERT INTO alert SELECT 1, merchant, 'bounced', 'x', id, '2026-11-23', NULL FROM outgoing"
+        "INSERT INTO alert (merchant, kind, subject, text, outgoing_id, happened, created_at, last_at)"
+        " SELECT merchant, 'bounced', 'x' || id, 'x', id, 1, '2026-11-23', '2026-11-23' FROM outgoing"
         " WHERE erased_at IS NOT NULL",
         "1 alerts that name the address of an erased mail",
     ),

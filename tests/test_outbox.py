@@ -203,7 +203,7 @@ def test_what_is_no_answer_is_neither_a_yes_nor_a_refusal(answer: bytes) -> None
 def _other_relay(store: Store, port: int) -> dict[str, Any]:
     """A merchant `shop`, whose mails go by a relay of its own there."""
     store.create_merchant("shop", domain="mail.example")
-    store.set_sending("shop", relay="own")
+    store.set_merchant("shop", relay="own")
     return {"relay": ({"name": "own", "host": "127.0.0.1", "port": port, "security": "none"},)}
 
 

@@ -400,7 +400,7 @@ def test_a_merchant_is_erased_whole_and_alone(store: Store) -> None:
     read(store, judged(an_order("1", BEN)))
     store.create_merchant("shop", domain="mail.example", payload_ids=["77"])
     store.set_mail_to("shop", ["orders@secret-shop.example"], note="asked by ops@secret-shop.example")
-    store.set_sending("shop", sender="orders@secret-shop.example")
+    store.set_merchant("shop", sender="orders@secret-shop.example")
     store.add_address("shop", "own@secret-shop.example")
     _queue(store, "9", merchant="shop")
     address = an_address(store, "shop")

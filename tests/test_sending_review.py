@@ -170,7 +170,7 @@ def test_a_digest_that_cannot_be_made_holds_up_no_other_merchants(sqlite_store: 
     for merchant in ("default", "other"):
         sqlite_store.subscribe(merchant, "b@x.example", mode="daily")
         queue(sqlite_store, merchant, settings)
-    sqlite_store.set_sending("default", sender="no address")
+    sqlite_store.set_merchant("default", sender="no address")
     assert queue_digests(sqlite_store, settings, datetime.now(UTC), read_back=read_message) == 1
     assert [mail.merchant for mail in sqlite_store.list_outgoing(state="queued")] == ["other"]
 
@@ -199,7 +199,7 @@ def test_what_is_sent_without_a_service_includes_the_digests_that_are_due(sqlite
 
 
 def test_the_language_asked_for_stands_over_the_merchants_and_the_addresss(sqlite_store: Store, tmp_path: Path) -> None:
-    sqlite_store.set_sending("default", locale="fr")
+    sqlite_store.set_merchant("default", locale="fr")
     sqlite_store.subscribe("default", "b@x.example", locale="de")
     settings = Settings(data_dir=tmp_path)
     found = []

@@ -134,7 +134,7 @@ def test_each_address_is_told_in_its_language_else_the_merchants_else_the_settin
 ) -> None:
     settings = Settings(data_dir=tmp_path / "data", locale="fr")
     sqlite_store.create_merchant("shop", domain="mail.example")
-    sqlite_store.set_sending("shop", locale="de")
+    sqlite_store.set_merchant("shop", locale="de")
     for merchant in ("default", "shop"):
         sqlite_store.subscribe(merchant, ORDERS)
         sqlite_store.subscribe(merchant, BOSS, locale="ja")
@@ -149,7 +149,7 @@ def test_each_address_is_told_in_its_language_else_the_merchants_else_the_settin
 
 def test_a_merchant_has_its_own_sender_reply_to_and_relay(sqlite_store: Store, tmp_path: Path) -> None:
     sqlite_store.create_merchant("shop", domain="mail.example")
-    sqlite_store.set_sending("shop", sender="Shop <ion@shop.example>", reply_to="help@shop.example", relay="shop")
+    sqlite_store.set_merchant("shop", sender="Shop <ion@shop.example>", reply_to="help@shop.example", relay="shop")
     with relaying() as own, relaying() as shops:
         tables: Any = ({"name": "shop", "host": "127.0.0.1", "port": shops.port, "security": "none"},)
         settings = Settings(data_dir=tmp_path / "data", sender="ION <ion@p.example>", relay_port=own.port, relay=tables)

@@ -21,12 +21,14 @@ serves SQLite and PostgreSQL.
     outgoing            mail on its way to the relay
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
+    batches             what is due for which profile, and the files it was published in
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
     checks              whether the books agree
 """
 
+from ion.store.batches import Batch, Batches, ExportProfile, NoSuchProfileError, OrdersChangedError, WrittenFile
 from ion.store.bounces import Alert, Bounces
 from ion.store.checks import Checks
 from ion.store.confirmations import Confirmations, ShownConfirmation
@@ -56,12 +58,14 @@ from ion.store.subscriptions import KINDS, Subscription, Subscriptions
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
 from ion.store.types import (
+    DeliveryState,
     ErasureKind,
     ImapAccountState,
     JobState,
     MessageState,
     NotificationState,
     OrderState,
+    OutgoingKind,
     OutgoingState,
 )
 
@@ -71,15 +75,18 @@ __all__ = [
     "RULE_KINDS",
     "AddedMessage",
     "Alert",
+    "Batch",
     "ClaimLostError",
     "ClaimedMessage",
     "CursorMovedError",
+    "DeliveryState",
     "Door",
     "ErasedMeanwhileError",
     "Erasure",
     "ErasureKind",
     "ErasurePlan",
     "ExportOrder",
+    "ExportProfile",
     "ImapAccountState",
     "ImapAccountStatus",
     "ImapCursor",
@@ -93,9 +100,12 @@ __all__ = [
     "NewMail",
     "NewMessage",
     "NoSuchAddressError",
+    "NoSuchProfileError",
     "NotificationChange",
     "NotificationState",
     "OrderState",
+    "OrdersChangedError",
+    "OutgoingKind",
     "OutgoingMail",
     "OutgoingState",
     "PublishedFile",
@@ -113,6 +123,7 @@ __all__ = [
     "TrustPolicy",
     "TrustRule",
     "TrustRuleError",
+    "WrittenFile",
     "open_store",
 ]
 
@@ -128,6 +139,7 @@ class Store(
     Trust,
     Decisions,
     Orders,
+    Batches,
     Outgoings,
     Bounces,
     Jobs,

@@ -101,6 +101,7 @@ def _disagreements(connection: sa.Connection, now: datetime) -> Iterator[str]:
         *_outgoing_rules(),
         *_bounce_rules(),
         *_erasure_rules(),
+        *_batch_rules(),
         *_job_rules(now),
     ):
         number = _count(connection, table, *conditions)
@@ -303,6 +304,35 @@ def _erasure_rules() -> _Rules:
     )
     members = sa.select(sa.func.count()).where(col(member.file_id) == col(file.id)).scalar_subquery()
     yield "published files with another number of orders than recorded", file, (members != col(file.order_count),)
+
+
+def _batch_rules() -> _Rules:
+    batch, member, kept, order = tables.Batch, tables.BatchOrder, tables.BatchRaw, tables.OrderRow
+    members = (
+        sa.select(sa.func.count()).select_from(member).where(col(member.batch_id) == col(batch.id)).scalar_subquery()
+    )
+    yield "batches with another number of orders than recorded", batch, (members != col(batch.order_count),)
+    has_octets = sa.exists().where(col(kept.batch_id) == col(batch.id))
+    yield "batches without octets that are not erased", batch, (~_is_erased(batch), ~has_octets)
+    yield "erased batches that still have octets", batch, (_is_erased(batch), has_octets)
+    size = sa.select(sa.func.length(col(kept.raw))).where(col(kept.batch_id) == col(batch.id)).scalar_subquery()
+    yield "batches whose octets are of another length", batch, (size != col(batch.size_bytes),)
+    earlier = sa.orm.aliased(tables.Batch)
+    same_profile = col(earlier.profile_id) == col(batch.profile_id)
+    before = sa.exists().where(same_profile, col(earlier.number) == col(batch.number) - 1)
+    yield "batches after a gap in their numbers", batch, (col(batch.number) > 1, ~before)
+    of_erased = sa.exists().where(
+        col(member.batch_id) == col(batch.id), col(member.order_id) == col(order.id), _is_erased(order)
+    )
+    yield "batches that hold erased orders", batch, (has_octets, of_erased)
+    due = tables.ExportDue
+    twice = sa.exists().where(
+        col(member.profile_id) == col(due.profile_id),
+        col(member.order_id) == col(due.order_id),
+        col(member.revision) == col(order.revision),
+        col(order.id) == col(due.order_id),
+    )
+    yield "orders that are due although they are in a batch", due, (twice,)
 
 
 def _job_rules(now: datetime) -> _Rules:

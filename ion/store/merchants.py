@@ -19,12 +19,17 @@ from ion.store.types import SubscriptionState, storable, utc_now
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
+# What every merchant's orders are written in from its first day; the first is the primary one.
+FIRST_PROFILES = ("xlsx", "standard")
+OWN_FOLDER = ""
+"""The address of a delivery to the installation's own export folder."""
+
 
 @dataclass(frozen=True)
 class Merchant:
     """A merchant as it stands. `mail_to`: the addresses that are told of its orders; `addresses`: the secret addresses
     valid now, newest first; `payload_ids`: how payloads name it. `locale`, `sender`, `reply_to`, `relay`: of its
-    notifications, None: as the settings have it."""
+    notifications, `time_zone` (IANA) and `export_time` (HH:MM): of its nightly job; None: as the settings have it."""
 
     name: str
     mail_to: tuple[str, ...]
@@ -32,6 +37,8 @@ class Merchant:
     sender: str | None
     reply_to: str | None
     relay: str | None
+    time_zone: str | None
+    export_time: str | None
     addresses: tuple[str, ...]
     payload_ids: tuple[str, ...]
 
@@ -83,10 +90,10 @@ class Merchants(Database):
             names = connection.execute(sa.select(col(tables.Merchant.name)).order_by(col(tables.Merchant.name)))
             return tuple(_merchant(connection, name) for name in names.scalars().all())
 
-    def set_sending(self, name: str, **values: str | None) -> None:
-        """Set any of `locale`, `sender`, `reply_to`, `relay` of a merchant's notifications; None: as the settings have
-        it. Raises UnknownMerchantError."""
-        assert set(values) <= {"locale", "sender", "reply_to", "relay"}
+    def set_merchant(self, name: str, **values: str | None) -> None:
+        """Set any of `locale`, `sender`, `reply_to`, `relay`, `time_zone`, `export_time` of a merchant; None: as the
+        settings have it. Raises UnknownMerchantError."""
+        assert set(values) <= {"locale", "sender", "reply_to", "relay", "time_zone", "export_time"}
         with self.writing() as connection:
             changed = connection.execute(
                 sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(**values)
@@ -192,8 +199,16 @@ def _exists(connection: sa.Connection, name: str) -> bool:
 
 
 def _insert(connection: sa.Connection, name: str, locale: str | None) -> bool:
-    row = {"name": name, "locale": locale, "created_at": utc_now()}
-    return insert_new(connection, tables.Merchant, "name", **row) is not None
+    now = utc_now()
+    row = {"name": name, "locale": locale, "created_at": now}
+    if insert_new(connection, tables.Merchant, "name", **row) is None:
+        return False
+    sql = PlainSql(connection)
+    profiles = [(name, profile, at == 0, True, 1, now) for at, profile in enumerate(FIRST_PROFILES)]
+    sql.insert_all("export_profile", ("merchant", "name", "is_primary", "active", "version", "created_at"), profiles)
+    folder = (name, "folder", OWN_FOLDER, True, now)
+    sql.insert_all("delivery_target", ("merchant", "kind", "address", "active", "created_at"), [folder])
+    return True
 
 
 def _new_address(connection: sa.Connection, merchant: str, domain: str) -> str:
@@ -208,9 +223,14 @@ def _new_address(connection: sa.Connection, merchant: str, domain: str) -> str:
 def _merchant(connection: sa.Connection, name: str) -> Merchant:
     table, told = tables.Merchant, tables.Subscription
     row = connection.execute(
-        sa.select(col(table.locale), col(table.sender), col(table.reply_to), col(table.relay)).where(
-            col(table.name) == name
-        )
+        sa.select(
+            col(table.locale),
+            col(table.sender),
+            col(table.reply_to),
+            col(table.relay),
+            col(table.time_zone),
+            col(table.export_time),
+        ).where(col(table.name) == name)
     ).one_or_none()
     if row is None:
         raise _unknown(name)
@@ -237,6 +257,8 @@ def _merchant(connection: sa.Connection, name: str) -> Merchant:
         sender=row.sender,
         reply_to=row.reply_to,
         relay=row.relay,
+        time_zone=row.time_zone,
+        export_time=row.export_time,
         addresses=tuple(addresses.scalars()),
         payload_ids=tuple(payload_ids.scalars()),
     )

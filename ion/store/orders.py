@@ -22,7 +22,9 @@ _ROWS_AT_ONCE = 200
 @dataclass(frozen=True)
 class ExportOrder:
     """An order as an export takes it. `received_at`: when the mail that brought this revision came; `issued_at`: what
-    its notification says; `grade`: what that mail proved; `warnings`: sentences for staff, which may quote values."""
+    its notification says; `grade`: what that mail proved; `warnings`: sentences for staff, which may quote values.
+    `shop_order_number`: under which the shop has it, None where it was not entered; `previous`: the order as the last
+    batch of the same profile had it, None the first time and outside of batches."""
 
     id: int
     merchant: str
@@ -34,6 +36,8 @@ class ExportOrder:
     issued_at: datetime | None
     grade: str
     warnings: tuple[str, ...]
+    shop_order_number: str | None = None
+    previous: Order | None = None
 
 
 class Orders(Database):
@@ -50,7 +54,7 @@ class Orders(Database):
                 _export_query(merchant, since)
             )
             for row in rows:
-                yield _export_order(row)
+                yield export_order(row)
 
     def order(self, merchant: str, platform: str, order_number: str) -> Order | None:
         """The newest applied revision of one order; None where there is none, or it was erased."""
@@ -87,6 +91,7 @@ def insert_order(connection: sa.Connection, merchant: str, content: Content, rev
     }
     order_id = sql.insert("orders", row)
     _insert_lines(sql, order_id, content)
+    _enter_due(sql, merchant, order_id, now)
     return order_id
 
 
@@ -100,7 +105,21 @@ def update_order(connection: sa.Connection, order_id: int, content: Content, rev
         .values(amended=sa.or_(col(tables.OrderRow.amended), changed), **_columns(content, revision, now))
     )
     connection.execute(sa.delete(tables.OrderLine).where(col(tables.OrderLine.order_id) == order_id))
-    _insert_lines(PlainSql(connection), order_id, content)
+    sql = PlainSql(connection)
+    _insert_lines(sql, order_id, content)
+    ((merchant,),) = sql.rows("SELECT merchant FROM orders WHERE id = ?", order_id)
+    _enter_due(sql, merchant, order_id, now)
+
+
+def _enter_due(sql: PlainSql, merchant: str, order_id: int, now: datetime) -> None:
+    """The newest revision of the order is in no batch yet. One that was due before stays due since then."""
+    sql.run(_DUE, order_id, now, merchant, True)
+
+
+_DUE = (
+    "INSERT INTO export_due (profile_id, order_id, since)"
+    " SELECT id, ?, ? FROM export_profile WHERE merchant = ? AND active = ? ON CONFLICT DO NOTHING"
+)
 
 
 def _columns(content: Content, revision: int, now: datetime) -> dict[str, Any]:
@@ -121,18 +140,31 @@ def _insert_lines(sql: PlainSql, order_id: int, content: Content) -> None:
 
 
 def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*tuple[Any, ...]]":
-    query: sa.Select[*tuple[Any, ...]] = (
+    query = export_columns(sa.null()).order_by(col(tables.OrderRow.id))
+    if merchant is not None:
+        query = query.where(col(tables.OrderRow.merchant) == merchant)
+    if since is not None:
+        query = query.where(col(tables.Message.received_at) >= since)
+    return query
+
+
+def export_columns(previous: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, ...]]":
+    """What `export_order` makes an order of: a row for each order that is not erased. `previous`: the content of the
+    revision that it is to be compared with."""
+    return (
         sa.select(
             col(tables.OrderRow.id),
             col(tables.OrderRow.merchant),
             col(tables.OrderRow.content_json),
             col(tables.OrderRow.revision),
             col(tables.OrderRow.state),
+            col(tables.OrderRow.shop_order_number),
             col(tables.Message.received_at),
             col(tables.OrderRow.applied_at),
             col(tables.Notification.issued_at),
             col(tables.Notification.grade),
             col(tables.Notification.problems_json),
+            previous.label("previous_json"),
         )
         .join_from(
             tables.OrderRow,
@@ -145,16 +177,11 @@ def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*t
         .join(tables.Notification, col(tables.Notification.id) == col(tables.OrderRevision.notification_id))
         .join(tables.Message, col(tables.Message.id) == col(tables.Notification.message_id))
         .where(col(tables.OrderRow.erased_at).is_(None))
-        .order_by(col(tables.OrderRow.id))
     )
-    if merchant is not None:
-        query = query.where(col(tables.OrderRow.merchant) == merchant)
-    if since is not None:
-        query = query.where(col(tables.Message.received_at) >= since)
-    return query
 
 
-def _export_order(row: Any) -> ExportOrder:
+def export_order(row: Any) -> ExportOrder:
+    """An order from a row of `export_columns`."""
     return ExportOrder(
         id=row.id,
         merchant=row.merchant,
@@ -166,4 +193,6 @@ def _export_order(row: Any) -> ExportOrder:
         issued_at=row.issued_at,
         grade=row.grade,
         warnings=tuple(problem["message"] for problem in json.loads(row.problems_json)),
+        shop_order_number=row.shop_order_number,
+        previous=order_of(row.previous_json) if row.previous_json else None,
     )

@@ -31,7 +31,7 @@ from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.plain_sql import PlainSql
 from ion.store.privacy import is_erased
-from ion.store.types import OutgoingState, storable, utc_now
+from ion.store.types import OutgoingKind, OutgoingState, storable, utc_now
 
 _WAITING = (OutgoingState.QUEUED.value, OutgoingState.RETRY.value)
 
@@ -191,13 +191,19 @@ class Outgoings(Database):
                 for at, (one, octets) in enumerate(zip(gathered, total, strict=True))
                 if not at or octets <= most_bytes
             ]
-            digest_id = _insert(connection, merchant, None, address, build(gathered), now)
+            digest_id = _insert(connection, merchant, OutgoingKind.DIGEST, None, address, build(gathered), now)
             connection.execute(
                 sa.update(mail)
                 .where(col(mail.id).in_([one.id for one in gathered]))
                 .values(state=OutgoingState.DIGESTED.value, state_at=now, digest_id=digest_id)
             )
             return _mail(connection.execute(_rows().where(col(mail.id) == digest_id)).one())
+
+    def queue_mail(self, merchant: str, kind: OutgoingKind, address: str, mail: NewMail) -> int:
+        """Queue a finished mail that tells of no single order, a report or an alert; its id."""
+        assert kind in (OutgoingKind.REPORT, OutgoingKind.ALERT)
+        with self.writing() as connection:
+            return _insert(connection, merchant, kind, None, address, mail, utc_now())
 
     def queue_gathered(self, merchant: str, address: str, before: datetime) -> None:
         """Queue the mails gathered for an address before that instant one by one, without a digest."""
@@ -383,25 +389,28 @@ def add_alert(
     text: str,
     outgoing_id: int | None = None,
     *,
+    subject: str | None = None,
     again: bool = False,
 ) -> bool:
-    """Tell a person, once of each kind for an outgoing mail; whether it is told now. `again`: it has happened once
-    more, which one that was seen already does not tell. `text` may name orders and addresses: it is shown to staff and
-    never logged."""
-    table = tables.Alert
+    """Tell a person, once of each kind for a cause: `subject`, or the outgoing mail; whether it is told now. `again`:
+    it has happened once more, which one that was seen already does not tell. `text` may name orders and addresses: it
+    is shown to staff and never logged."""
+    table, now = tables.Alert, utc_now()
+    subject = subject or f"outgoing:{outgoing_id}"
     row: dict[str, Any] = {
         "merchant": merchant,
         "kind": kind,
+        "subject": subject,
         "text": storable(text[:1000]),
         "outgoing_id": outgoing_id,
     }
-    row |= {"created_at": utc_now(), "seen_at": None}
+    row |= {"happened": 1, "created_at": now, "last_at": now, "seen_at": None, "mailed_at": None, "over_at": None}
     if insert_new(connection, table, "id", **row) is not None:
         return True
     if not again:
         return False
-    same = (col(table.kind) == kind, col(table.outgoing_id) == outgoing_id)
-    connection.execute(sa.update(table).where(*same).values(**row))
+    same = (col(table.kind) == kind, col(table.subject) == subject)
+    connection.execute(sa.update(table).where(*same).values(**row | {"happened": col(table.happened) + 1}))
     return True
 
 
@@ -419,19 +428,26 @@ def _mail_for(
     known = _rows().where(col(mail.order_id) == order_id, col(mail.address) == storable(address))
     row = connection.execute(known).one_or_none()
     if row is None:
-        new_id = _insert(connection, merchant, order_id, address, build(taken, address), now)
+        new_id = _insert(connection, merchant, OutgoingKind.ORDER, order_id, address, build(taken, address), now)
         row = connection.execute(_rows().where(col(mail.id) == new_id)).one()
     return _mail(row)
 
 
 def _insert(
-    connection: sa.Connection, merchant: str, order_id: int | None, address: str, new: NewMail, now: datetime
+    connection: sa.Connection,
+    merchant: str,
+    kind: OutgoingKind,
+    order_id: int | None,
+    address: str,
+    new: NewMail,
+    now: datetime,
 ) -> int:
     table = tables.Outgoing
     new_id = connection.execute(
         sa.insert(table)
         .values(
             merchant=merchant,
+            kind=kind.value,
             order_id=order_id,
             address=storable(address),
             return_token=new.return_token,

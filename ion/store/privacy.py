@@ -23,6 +23,7 @@ import sqlalchemy.orm
 from sqlmodel import col
 
 from ion.store import tables
+from ion.store.batches import erase_batches
 from ion.store.engine import Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
@@ -583,6 +584,9 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
         lock_merchant(
             connection, merchant
         )  # whoever is applying a revision ends first, and what it wrote is erased too
+    erase_batches(connection, ids)
+    event = tables.OrderEvent
+    connection.execute(sa.update(event).where(col(event.order_id).in_(ids)).values(shop_order_number=None))
     connection.execute(sa.delete(line).where(col(line.order_id).in_(ids)))
     connection.execute(sa.update(revision).where(col(revision.order_id).in_(ids)).values(content_json=""))
     connection.execute(
@@ -590,6 +594,7 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
         .where(col(order.id).in_(ids))
         .values(
             merchant_order_number=None,
+            shop_order_number=None,
             content_json="",
             destination_country=None,
             customer_name=None,

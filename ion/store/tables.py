@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from ion.store.types import (
+    DeliveryState,
     ErasureKind,
     ImapAccountState,
     JobState,
     MessageState,
     NotificationState,
     OrderState,
+    OutgoingKind,
     OutgoingState,
     SubscriptionState,
     UtcDateTime,
@@ -39,7 +41,8 @@ class Base(SQLModel):
 
 
 class Merchant(Base, table=True):
-    """A tenant. `sender`, `reply_to` and `relay` are None where the installation's own are used."""
+    """A tenant. `sender`, `reply_to`, `relay`, `time_zone` and `export_time` are None where the installation's own are
+    used."""
 
     __tablename__ = "merchant"
 
@@ -48,6 +51,8 @@ class Merchant(Base, table=True):
     sender: str | None
     reply_to: str | None
     relay: str | None
+    time_zone: str | None = None
+    export_time: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -303,7 +308,8 @@ class OutgoingOrder(Base, table=True):
 class Outgoing(Base, table=True):
     """A finished mail for one address on its way to the relay.
 
-    `order_id`: None for a digest, which carries the mails whose `digest_id` it is. `return_token`: the secret part of
+    `kind`: what it tells; `order_id` only where that is an order. A digest carries the mails whose `digest_id` it is.
+    `return_token`: the secret part of
     the envelope sender that bounces come to, None where none are read. `claim_token` and `claimed_until` are set while
     somebody is handing it to the relay.
     """
@@ -314,10 +320,13 @@ class Outgoing(Base, table=True):
         sa.UniqueConstraint("return_token"),
         sa.Index(None, "next_attempt_at", "id"),  # who waits has a time
         one_of("state", OutgoingState),
+        one_of("kind", OutgoingKind),
+        sa.CheckConstraint("(kind = 'order') = (order_id IS NOT NULL)", name="order_id"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
     merchant: str = Field(foreign_key="merchant.name", index=True)
+    kind: str
     order_id: int | None = Field(foreign_key="outgoing_order.id")
     digest_id: int | None = Field(foreign_key="outgoing.id", index=True)
     address: str
@@ -361,18 +370,28 @@ class Bounce(Base, table=True):
 
 
 class Alert(Base, table=True):
-    """Something that a person has to know, until `seen_at`. One of a kind for each outgoing mail."""
+    """Something that a person has to know, until `seen_at`: one for each cause, which is a kind and what it is about
+    (`subject`: `outgoing:7`, `imap:orders`, `job:nightly:shop`).
+
+    `happened`: how often, the last time at `last_at`; `mailed_at`: when it was last told by mail; `over_at`: since when
+    the cause is gone. One that comes back is the same row again.
+    """
 
     __tablename__ = "alert"
-    __table_args__ = (sa.UniqueConstraint("kind", "outgoing_id"), sa.Index(None, "seen_at"))
+    __table_args__ = (sa.UniqueConstraint("kind", "subject"), sa.Index(None, "seen_at"))
 
     id: int | None = Field(default=None, primary_key=True)
     merchant: str = Field(foreign_key="merchant.name", index=True)
     kind: str
+    subject: str
     text: str
-    outgoing_id: int | None = Field(foreign_key="outgoing.id")
+    outgoing_id: int | None = Field(foreign_key="outgoing.id", index=True)
+    happened: int
     created_at: datetime = Field(sa_type=UtcDateTime)
+    last_at: datetime = Field(sa_type=UtcDateTime)
     seen_at: datetime | None = Field(sa_type=UtcDateTime)
+    mailed_at: datetime | None = Field(sa_type=UtcDateTime)
+    over_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
 class JobRun(Base, table=True):
@@ -533,3 +552,194 @@ class PublishedOrder(Base, table=True):
     file_id: int = Field(foreign_key="published_file.id", primary_key=True)
     order_id: int = Field(foreign_key="orders.id", primary_key=True, index=True)
     revision: int
+
+
+class OrderEvent(Base, table=True):
+    """What staff said of an order in the revision it had: entered in the shop under a number, or opened again; when, by
+    whom, and where from (`command line`, `pairs`, `shopify`, ...). Lines are only added; `shop_order_number` is
+    emptied when the order is erased."""
+
+    __tablename__ = "order_event"
+    __table_args__ = (sa.CheckConstraint("what IN ('entered', 'reopened')", name="what"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    order_id: int = Field(foreign_key="orders.id", index=True)
+    revision: int
+    at: datetime = Field(sa_type=UtcDateTime, index=True)
+    what: str
+    shop_order_number: str | None
+    by: str
+    source: str
+
+
+class CatalogueItem(Base, table=True):
+    """What a merchant knows of one of its articles, by the SKU that payloads name. `weight` is an exact decimal."""
+
+    __tablename__ = "catalogue_item"
+
+    merchant: str = Field(foreign_key="merchant.name", primary_key=True)
+    sku: str = Field(primary_key=True)
+    own_sku: str | None
+    name: str | None
+    hs_code: str | None
+    country_of_origin: str | None
+    weight: str | None
+    weight_unit: str | None
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ExportProfile(Base, table=True):
+    """A profile that a merchant's orders are written in every night. `is_primary`: an order counts as exported when it
+    is in a batch of this one. `definition`: the TOML text of one of the merchant's own, None for a built-in one;
+    `version`: how often that was changed. Never deleted: its batches stay."""
+
+    __tablename__ = "export_profile"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "name"),
+        sa.Index(
+            "uq_export_profile_primary",
+            "merchant",
+            unique=True,
+            sqlite_where=sa.text("is_primary"),
+            postgresql_where=sa.text("is_primary"),
+        ),
+        sa.CheckConstraint("NOT is_primary OR active", name="primary"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    name: str
+    is_primary: bool
+    active: bool
+    version: int
+    definition: str | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ExportDue(Base, table=True):
+    """An order whose newest revision is in no batch of this profile yet. Entered with the revision, gone with the
+    batch; what may not be exported now (on hold, a test) stays here."""
+
+    __tablename__ = "export_due"
+
+    profile_id: int = Field(foreign_key="export_profile.id", primary_key=True)
+    order_id: int = Field(foreign_key="orders.id", primary_key=True, index=True)
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
+class Batch(Base, table=True):
+    """A published file: it never changes. `number` runs without gaps for each profile, from 1. `profile` is what the
+    file was written in, with its version. `summary_json`: what was left out and why, and what the writer noted.
+    `erased_at`: its octets were removed because they held an erased order."""
+
+    __tablename__ = "batch"
+    __table_args__ = (
+        sa.UniqueConstraint("profile_id", "number"),
+        sa.Index(None, "merchant", "published_at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    profile_id: int = Field(foreign_key="export_profile.id")
+    number: int
+    profile: str
+    business_date: date
+    file_name: str
+    sha256: str
+    size_bytes: int = Field(sa_type=sa.BigInteger)
+    order_count: int
+    row_count: int
+    summary_json: str
+    published_at: datetime = Field(sa_type=UtcDateTime)
+    erased_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class BatchRaw(Base, table=True):
+    """The octets of a published file, as they are fetched again."""
+
+    __tablename__ = "batch_raw"
+
+    batch_id: int = Field(foreign_key="batch.id", primary_key=True)
+    raw: bytes
+
+
+class BatchOrder(Base, table=True):
+    """A revision of an order in a batch: in one of each profile. `previous_revision`: the one that the last batch of
+    the profile had it in, None for the first."""
+
+    __tablename__ = "batch_order"
+
+    profile_id: int = Field(foreign_key="export_profile.id", primary_key=True)
+    order_id: int = Field(foreign_key="orders.id", primary_key=True, index=True)
+    revision: int = Field(primary_key=True)
+    batch_id: int = Field(foreign_key="batch.id", index=True)
+    previous_revision: int | None
+
+
+class Download(Base, table=True):
+    """That a published file was fetched, when, and by whom: the name of a token, or `command line`."""
+
+    __tablename__ = "download"
+
+    id: int | None = Field(default=None, primary_key=True)
+    batch_id: int = Field(foreign_key="batch.id", index=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str
+
+
+class DeliveryTarget(Base, table=True):
+    """Where a merchant's published files go. `address`: a folder, a mail address, an `sftp://` URL without a password.
+    `profile`: only files of this one, None: of all. Never deleted, because deliveries name it."""
+
+    __tablename__ = "delivery_target"
+    __table_args__ = (
+        sa.UniqueConstraint("merchant", "kind", "address"),
+        sa.CheckConstraint("kind IN ('folder', 'mail', 'sftp')", name="kind"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    kind: str
+    address: str
+    profile: str | None
+    active: bool
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Delivery(Base, table=True):
+    """A published file on its way to one target, entered with the batch. `detail`: what stands in the way, or under
+    which name it arrived."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        sa.UniqueConstraint("batch_id", "target_id"),
+        sa.Index(None, "next_attempt_at", "id"),
+        one_of("state", DeliveryState),
+        sa.CheckConstraint("(state IN ('queued', 'retry')) = (next_attempt_at IS NOT NULL)", name="next_attempt_at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    batch_id: int = Field(foreign_key="batch.id")
+    target_id: int = Field(foreign_key="delivery_target.id", index=True)
+    state: str
+    state_at: datetime = Field(sa_type=UtcDateTime)
+    next_attempt_at: datetime | None = Field(sa_type=UtcDateTime)
+    claim_token: str | None
+    claimed_until: datetime | None = Field(sa_type=UtcDateTime)
+    attempts: int
+    detail: str | None
+
+
+class PullToken(Base, table=True):
+    """Who may fetch a merchant's published files over HTTP. `token_sha256`: of the token, which is kept nowhere."""
+
+    __tablename__ = "pull_token"
+    __table_args__ = (sa.UniqueConstraint("merchant", "name"), sa.UniqueConstraint("token_sha256"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name")
+    name: str
+    token_sha256: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(sa_type=UtcDateTime)

@@ -54,6 +54,24 @@ class OutgoingState(StrEnum):
     BOUNCED = "bounced"
 
 
+class OutgoingKind(StrEnum):
+    """What a mail tells: an order, a day's orders, what was exported, or what a person has to know."""
+
+    ORDER = "order"
+    DIGEST = "digest"
+    REPORT = "report"
+    ALERT = "alert"
+
+
+class DeliveryState(StrEnum):
+    """queued -> done | retry | failed; failed: given up, or its target is not used any more."""
+
+    QUEUED = "queued"
+    RETRY = "retry"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class SubscriptionState(StrEnum):
     """active: told; paused: its mail came back again and again; ended: it opted out."""
 
