@@ -22,6 +22,7 @@ from ion.cli_alerts import alerts
 from ion.cli_dkim import dkim_app
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
+from ion.cli_nightly import merchant_profile, nightly_app
 from ion.cli_outbox import outbox_app
 from ion.cli_privacy import erase_app, purge
 from ion.cli_template import template_app
@@ -48,6 +49,10 @@ app = typer.Typer(
 )
 
 app.add_typer(merchant_app, name="merchant")
+merchant_app.command("profile", epilog="Example: ion merchant profile shop --use shipstation --since 2026-11-01")(
+    merchant_profile
+)
+app.add_typer(nightly_app)
 app.add_typer(dkim_app, name="dkim")
 app.command(epilog="Example: ion held --merchant default | jq '{notification, order_number, reason}'")(cli_trust.held)
 app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ion.config import local_time, zone_name
 from ion.console import keyring_of, opened_store, print_json, read_octets, settings_of
 from ion.errors import IonError, SettingError
 
@@ -72,18 +73,27 @@ def merchant_set(
     sender: Annotated[str | None, typer.Option(help="From address of its notifications.")] = None,
     reply_to: Annotated[str | None, typer.Option(help="Reply-To address of its notifications.")] = None,
     relay: Annotated[str | None, typer.Option(help="Name of the [[relay]] table that its notifications go by.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="IANA time zone of its nightly job and business dates.")] = None,
+    export_time: Annotated[str | None, typer.Option(help="Local time of its nightly job, HH:MM.")] = None,
 ) -> None:
-    """Set how a merchant's notifications are sent. An empty value: as the settings have it."""
+    """Set how a merchant's notifications are sent and when its nightly job runs. An empty value: as the settings have
+    it."""
     from ion.contract import language
 
     settings = settings_of(context)
     values = {"locale": locale, "sender": sender, "reply_to": reply_to, "relay": relay}
+    values |= {"time_zone": time_zone, "export_time": export_time}
     given = {key: value or None for key, value in values.items() if value is not None}
     if mail_to is None and not given:
-        raise typer.BadParameter("give at least one of --mail-to, --locale, --sender, --reply-to, --relay")
+        raise typer.BadParameter(f"give at least one of --mail-to, {', '.join(map(_option, values))}")
     if locale:
         given["locale"] = language(locale).tag
     _check_addresses([value for value in (sender, reply_to) if value])
+    for value, check, option in ((time_zone, zone_name, "--time-zone"), (export_time, local_time, "--export-time")):
+        try:
+            check(value) if value else None
+        except ValueError as error:
+            raise typer.BadParameter(f"{option} {value}: {error}") from error
     if relay:
         from ion.notify.outbox import relay_of
 
@@ -95,6 +105,10 @@ def merchant_set(
         if mail_to is not None:
             store.set_mail_to(name, _plain(mail_to), note="ion merchant set")
         print_json(asdict(store.merchant(name)))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @merchant_app.command("subscribe", epilog="Example: ion merchant subscribe shop boss@shop.example --daily --locale de")

@@ -30,6 +30,22 @@ def _default_data_dir() -> Path:
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "ion"
 
 
+def local_time(value: str) -> str:
+    """A local time of day, `HH:MM`. Raises ValueError."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("give a local time as HH:MM, for example 02:00")
+    return value
+
+
+def zone_name(value: str) -> str:
+    """The name of an IANA time zone. Raises ValueError."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("give an IANA time zone, for example Europe/Berlin") from error
+    return value
+
+
 class Settings(BaseSettings):
     """Every setting of the program. Each field's description is its help; units stand in the names."""
 
@@ -129,8 +145,13 @@ class Settings(BaseSettings):
     export_dir: Path | None = Field(
         default=None, description="folder of the nightly files; unset: `exports` in `data_dir`"
     )
-    export_time: str = Field(default="02:00", description="local time of the nightly export, HH:MM")
-    time_zone: str = Field(default="UTC", description="IANA time zone of `export_time` and of the dates in files")
+    export_time: str = Field(
+        default="02:00",
+        description="local time of the nightly job, HH:MM, of merchants without one of their own",
+    )
+    time_zone: str = Field(
+        default="UTC", description="IANA time zone of times and dates, of merchants without one of their own"
+    )
     imap: tuple[ImapAccount, ...] = Field(
         default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
     )
@@ -158,18 +179,12 @@ class Settings(BaseSettings):
     @field_validator("export_time", "digest_time")
     @classmethod
     def _is_a_time(cls, value: str) -> str:
-        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-            raise ValueError("give a local time as HH:MM, for example 02:00")
-        return value
+        return local_time(value)
 
     @field_validator("time_zone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError("give an IANA time zone, for example Europe/Berlin") from error
-        return value
+        return zone_name(value)
 
     @field_validator("smtp_proxy_addresses")
     @classmethod

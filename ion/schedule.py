@@ -3,44 +3,37 @@
 A job is due at a local time in a zone, once per business date: the local date of the instant it is due. A local time
 that the clock skips in spring is due at the first instant after the gap; one that comes twice is due the first time.
 
-The scheduler library only rings a bell every few seconds. Whether there is something to do is computed here from the
-clock, and whether it is ours to do is decided by the store's row for (job, business date): so it runs once, whatever
-number of processes ring, and a date missed while everything was down is caught up, the latest one only.
-
-The nightly export writes every order applied since the run before it, in each profile of `PROFILES`. A run that failed
-or died is tried again, and the next date takes up what a run left undone: it starts where the last *done* run ended.
+The scheduler library only rings a bell every few seconds. Which dates are due is computed here from the clock, and
+whether one is ours to run is decided by the store's row for (job, merchant, business date): so each runs once, whatever
+number of processes ring. Dates that were missed while everything was down are run one after another, oldest first, at
+most `CATCH_UP_DAYS` of them. A run that fails is tried again, at first after five minutes and later once an hour, until
+it is done; one whose process died is taken over when its lease ends.
 """
 
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ion.errors import IonError
-from ion.export import ExportOrder, export_orders, file_name, profile_named
-from ion.store import ClaimLostError, ErasedMeanwhileError, JobRun, JobState
+from ion.store import ClaimLostError, JobRun, JobState
 
 log = structlog.get_logger("ion.schedule")
 
-JOB = "nightly-export"
-PROFILES = ("standard", "xlsx")
-
 BELL_SECONDS = 5
-# An order's `applied_at` is read before its transaction ends; a writer waits at most eight seconds for the database.
-# What was applied longer ago than this is committed and visible.
-SETTLE_SECONDS = 10
-# Longer than any export should take; whoever dies at it holds the run for so long.
+# Longer than any step between two renewals takes; whoever dies at a run holds it for so long.
 LEASE_SECONDS = 900
-ATTEMPTS = 4
 RETRY_SECONDS = 300
+LONGEST_RETRY_SECONDS = 3600
 # How long a claim that another process holds is left alone before it is looked at again.
 ELSEWHERE_SECONDS = 60
+CATCH_UP_DAYS = 31
 
 
 def due_instant(day: date, at: time, zone: tzinfo) -> datetime:
@@ -77,66 +70,93 @@ def latest_due(now: datetime, at: time, zone: tzinfo) -> tuple[date, datetime]:
     raise ValueError(f"no local time {at} within three days before {now} in {zone}")
 
 
-class NightlyStore(Protocol):
-    """What the nightly export asks of the store."""
+def due_dates(
+    done_through: date | None, begun_at: datetime, now: datetime, at: time, zone: tzinfo
+) -> Iterator[tuple[date, datetime]]:
+    """The business dates due by `now` (aware) and not before `begun_at` (aware) that come after `done_through`,
+    oldest first, each with its instant (aware UTC); at most `CATCH_UP_DAYS` and the latest. None: only the latest."""
+    latest, _ = latest_due(now, at, zone)
+    first = (
+        latest
+        if done_through is None
+        else max(done_through + timedelta(days=1), latest - timedelta(days=CATCH_UP_DAYS))
+    )
+    for days in range((latest - first).days + 1):
+        day = first + timedelta(days=days)
+        instant = due_instant(day, at, zone)
+        # A day that the zone left out has no instant of its own.
+        if begun_at <= instant <= now and instant.astimezone(zone).date() == day:
+            yield day, instant
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ours to do. `until`: the instant (aware) its date was due, or, of the newest date, the present:
+    what came later belongs to a later date. `renew` holds on to the claim; it raises ClaimLostError."""
+
+    job: str
+    merchant: str
+    business_date: date
+    until: datetime
+    renew: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class DailyJob:
+    """What is to run once a day at local time `at` in `zone`, from `begun_at` (aware) on. `merchant` is "" where it is
+    for all. `run` returns JSON values for people; whatever it raises, the run is tried again."""
+
+    name: str
+    merchant: str
+    at: time
+    zone: tzinfo
+    begun_at: datetime
+    run: Callable[[Run], Mapping[str, Any]]
+
+
+class RunStore(Protocol):
+    """What the schedule asks of the store."""
 
     def claim_job_run(
         self, job: str, business_date: date, *, claimed_by: str, lease_seconds: float, merchant: str = ""
     ) -> JobRun | None:
         """The run, if it is ours to do now."""
 
+    def renew_job_run(self, run: JobRun, lease_seconds: float) -> None:
+        """Hold on to it. Raises ClaimLostError."""
+
     def finish_job_run(self, run: JobRun, state: JobState, detail: Mapping[str, Any]) -> None:
         """End it as done or failed. Raises ClaimLostError."""
 
-    def list_job_runs(self, job: str | None = None, merchant: str | None = None) -> tuple[JobRun, ...]:
-        """Runs, newest business date first."""
+    def done_through(self, job: str, merchant: str, not_after: date) -> date | None:
+        """The newest business date, not after that one, up to which nothing is left to run; None: nothing was begun."""
 
-    def orders_for_export(self, merchant: str | None = None, since: datetime | None = None) -> Iterator[ExportOrder]:
-        """All orders, streamed."""
-
-    def record_published_file(
-        self, path: str, profile: str, sha256: str, *, rows: int, orders: Sequence[tuple[int, int]]
-    ) -> None:
-        """Enter a file and its orders, (id, revision) each, in the ledger. Raises ErasedMeanwhileError."""
-
-
-class NightlySettings(Protocol):
-    """What the nightly export is told. `export_time` is `HH:MM` local time in `zone`; `exports` is a folder."""
-
-    @property
-    def export_time(self) -> str: ...
-
-    @property
-    def zone(self) -> tzinfo: ...
-
-    @property
-    def exports(self) -> Path: ...
+    def job_run(self, job: str, merchant: str, business_date: date) -> JobRun | None:
+        """The run of a date."""
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class NightlySchedule:
-    """The nightly export, from `start` to `stop`. `clock` gives the present instant (aware)."""
+class Schedule:
+    """Daily jobs, from `start` to `stop`. `jobs` names them anew at each ring, so that a merchant added meanwhile has
+    its own; `clock` gives the present instant (aware)."""
 
     def __init__(
-        self, store: NightlyStore, settings: NightlySettings, *, clock: Callable[[], datetime] = _utc_now
+        self, store: RunStore, jobs: Callable[[], Sequence[DailyJob]], *, clock: Callable[[], datetime] = _utc_now
     ) -> None:
         self._store = store
-        self._at = time.fromisoformat(settings.export_time)
-        self._zone = settings.zone
-        self._folder = settings.exports
+        self._jobs = jobs
         self._clock = clock
         self._claimed_by = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._started_at = clock()
-        self._settled: date | None = None
-        self._ask_again_at = self._started_at
+        self._settled: dict[tuple[str, str], date] = {}
+        self._ask_again_at: dict[tuple[str, str], datetime] = {}
+        self._stopping = False
         self._bell = BackgroundScheduler(timezone=UTC)
 
     def start(self) -> None:
         """Begin to ring, in a thread of the scheduler. A run missed while nobody rang begins within seconds."""
-        self._started_at = self._clock()
         self._bell.add_job(
             self.ring,
             "interval",
@@ -148,132 +168,117 @@ class NightlySchedule:
             misfire_grace_time=None,
         )
         self._bell.start()
-        _, instant = latest_due(self._started_at, self._at, self._zone)
-        log.info("nightly export scheduled", at=f"{self._at:%H:%M}", zone=str(self._zone), last_due=instant.isoformat())
 
     def stop(self) -> None:
         """Ring no more; returns when a run under way has ended."""
+        self._stopping = True
         if self._bell.running:
             self._bell.shutdown(wait=True)
 
-    def ring(self) -> JobRun | None:
-        """Do the run that is due, if it is ours; returns it as claimed, or None when there was nothing to do here.
+    def ring(self) -> int:
+        """Do the runs that are due and ours; how many were begun.
 
-        Never raises because of the run: what went wrong is in the run's detail and in the log.
+        Never raises because of a run: what went wrong is in the run's detail and in the log.
         """
-        now = self._clock()
-        # Where the clock was put back, what it said before is in the future and would be waited for.
-        self._started_at = min(self._started_at, now)
-        self._ask_again_at = min(self._ask_again_at, now + timedelta(seconds=ELSEWHERE_SECONDS))
-        day, instant = latest_due(now, self._at, self._zone)
-        ripe_at = max(instant, self._started_at) + timedelta(seconds=SETTLE_SECONDS)
-        if day == self._settled or now < max(ripe_at, self._ask_again_at):
-            return None
+        begun = 0
         try:
-            return self._claim_and_run(day, instant, now)
+            jobs = self._jobs()
         except (IonError, OSError) as error:
-            self._ask_again_at = now + timedelta(seconds=ELSEWHERE_SECONDS)
-            log.warning("nightly export could not begin", business_date=str(day), cause=_cause(error))
-            return None
+            log.warning("jobs could not be listed", cause=cause_of(error))
+            return 0
+        for job in jobs:
+            while not self._stopping and self._ring(job):
+                begun += 1
+        return begun
 
-    def _claim_and_run(self, day: date, instant: datetime, now: datetime) -> JobRun | None:
-        runs = self._store.list_job_runs(job=JOB, merchant="")
-        known = next((run for run in runs if run.business_date == day), None)
-        if known is not None and known.state == JobState.DONE:
-            self._settled = day
-            return None
-        if known is not None and known.attempts >= ATTEMPTS and known.has_ended(now):
-            self._settled = day
-            log.error("nightly export given up for this date", business_date=str(day), attempts=known.attempts)
-            return None
-        if known is not None and known.finished_at and abs(now - known.finished_at) < timedelta(seconds=RETRY_SECONDS):
-            return None
-        if not runs and instant <= self._started_at and not _any(self._store.orders_for_export()):
-            self._settled = day  # a new installation: nothing was there yet that this date could have missed
-            return None
-        run = self._store.claim_job_run(JOB, day, claimed_by=self._claimed_by, lease_seconds=LEASE_SECONDS)
-        if run is None:
-            self._ask_again_at = now + timedelta(seconds=ELSEWHERE_SECONDS)
-            return None
-        self._run(run, _done_until(runs, now), now)
-        return run
-
-    def _run(self, run: JobRun, start: datetime | None, now: datetime) -> None:
-        end = now - timedelta(seconds=SETTLE_SECONDS)
-        detail: dict[str, Any] = {"applied_from": start and start.isoformat(), "applied_before": end.isoformat()}
-        state = JobState.FAILED
+    def _ring(self, job: DailyJob) -> bool:
+        """Do the oldest run of a job that is due; whether one was begun and done, so that the next may be due."""
+        now, key = self._clock(), (job.name, job.merchant)
+        # Where the clock was put back, what it said before is in the future and would be waited for.
+        later = now + timedelta(seconds=LONGEST_RETRY_SECONDS)
+        self._ask_again_at[key] = min(self._ask_again_at.get(key, now), later)
+        latest, _ = latest_due(now, job.at, job.zone)
+        if self._settled.get(key) == latest or now < self._ask_again_at[key]:
+            return False
         try:
-            detail["files"] = self._write_files(run.business_date, start, end, now)
+            return self._claim_and_run(job, latest, now)
+        except (IonError, OSError) as error:
+            self._wait(key, now, ELSEWHERE_SECONDS)
+            log.warning("a run could not begin", job=job.name, merchant=job.merchant, cause=cause_of(error))
+            return False
+
+    def _claim_and_run(self, job: DailyJob, latest: date, now: datetime) -> bool:
+        key = job.name, job.merchant
+        done_through = self._store.done_through(job.name, job.merchant, latest)
+        days = due_dates(done_through, job.begun_at, now, job.at, job.zone)
+        day, instant = next(days, (None, now))
+        if day is None:
+            if done_through is None:
+                self._note_beginning(job, latest)
+            self._settled[key] = latest
+            return False
+        known = self._store.job_run(job.name, job.merchant, day)
+        if known is not None and known.state == JobState.FAILED and known.finished_at is not None:
+            wait = min(RETRY_SECONDS * 2 ** min(known.attempts - 1, 10), LONGEST_RETRY_SECONDS)
+            left = wait - abs((now - known.finished_at).total_seconds())
+            if left > 0:
+                self._wait(key, now, min(left, ELSEWHERE_SECONDS))
+                return False
+        run = self._store.claim_job_run(
+            job.name, day, claimed_by=self._claimed_by, lease_seconds=LEASE_SECONDS, merchant=job.merchant
+        )
+        if run is None:
+            self._wait(key, now, ELSEWHERE_SECONDS)
+            return False
+        return self._run(job, run, now if day == latest else instant, is_newest=day == latest)
+
+    def _note_beginning(self, job: DailyJob, latest: date) -> None:
+        """Nothing was due yet since the job is there: from now on no date is missed, however long nobody rings."""
+        run = self._store.claim_job_run(
+            job.name, latest, claimed_by=self._claimed_by, lease_seconds=LEASE_SECONDS, merchant=job.merchant
+        )
+        if run is not None:
+            self._store.finish_job_run(run, JobState.DONE, {"not_run": "it was due before the job was there"})
+
+    def _run(self, job: DailyJob, run: JobRun, until: datetime, *, is_newest: bool) -> bool:
+        key = job.name, job.merchant
+        named: dict[str, Any] = {"job": job.name, "business_date": str(run.business_date)}
+        named |= {"merchant": job.merchant} if job.merchant else {}
+        detail: dict[str, Any] = {}
+        state = JobState.FAILED
+
+        def renew() -> None:
+            self._store.renew_job_run(run, LEASE_SECONDS)
+
+        try:
+            detail |= job.run(Run(job.name, job.merchant, run.business_date, until, renew))
             state = JobState.DONE
+        except ClaimLostError:
+            log.warning("a run was taken over", **named)
+            return False
         except Exception as error:  # whatever it was, the run is to be tried again
-            detail["error"] = _cause(error)
+            detail["error"] = cause_of(error)
         try:
             self._store.finish_job_run(run, state, detail)
         except ClaimLostError:
-            log.warning("nightly export was taken over", business_date=str(run.business_date))
-            return
+            log.warning("a run was taken over", **named)
+            return False
         if state is JobState.DONE:
-            self._settled = run.business_date
-            log.info("nightly export done", business_date=str(run.business_date), files=detail["files"])
-        else:
-            log.error("nightly export failed", business_date=str(run.business_date), attempt=run.attempts, **detail)
+            if is_newest:
+                self._settled[key] = run.business_date
+            log.info("run done", **named, **detail)
+            return True
+        self._wait(key, self._clock(), min(RETRY_SECONDS, ELSEWHERE_SECONDS))
+        log.error("run failed", attempt=run.attempts, **named, **detail)
+        return False
 
-    def _write_files(
-        self, day: date, start: datetime | None, end: datetime, now: datetime
-    ) -> list[dict[str, str | int]]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files: list[dict[str, str | int]] = []
-        for name in PROFILES:
-            path = self._folder / file_name(profile_named(name), day, self._zone)
-            members: list[tuple[int, int]] = []
-            orders = _noted(_applied(self._store.orders_for_export(), start, end), members)
-            summary = export_orders(orders, name, path, exported_at=now, zone=self._zone)
-            try:
-                self._store.record_published_file(
-                    str(path.resolve()), name, summary.sha256, rows=summary.rows, orders=members
-                )
-            except ErasedMeanwhileError:
-                path.unlink(missing_ok=True)
-                raise
-            files.append(
-                {
-                    "profile": name,
-                    "path": str(path),
-                    "orders": summary.orders,
-                    "rows": summary.rows,
-                    "sha256": summary.sha256,
-                }
-            )
-        return files
+    def _wait(self, key: tuple[str, str], now: datetime, seconds: float) -> None:
+        self._ask_again_at[key] = now + timedelta(seconds=seconds)
 
 
-def _applied(orders: Iterable[ExportOrder], start: datetime | None, end: datetime) -> Iterator[ExportOrder]:
-    # By `applied_at`, not by when the mail came: an order a person released today may have come last week.
-    return (stored for stored in orders if (start is None or stored.applied_at >= start) and stored.applied_at < end)
-
-
-def _noted(orders: Iterable[ExportOrder], members: list[tuple[int, int]]) -> Iterator[ExportOrder]:
-    """The orders, each noted in `members` as it goes by."""
-    for stored in orders:
-        members.append((stored.id, stored.revision))
-        yield stored
-
-
-def _done_until(runs: Iterable[JobRun], now: datetime) -> datetime | None:
-    """Where the newest done run ended: orders applied before it are in a file. None: there was none.
-
-    One that a clock ahead ran does not count: what is applied now, once that clock is right, would be left out.
-    """
-    ends = [datetime.fromisoformat(run.detail["applied_before"]) for run in runs if run.state == JobState.DONE]
-    return max((end for end in ends if end <= now), default=None)
-
-
-def _any(orders: Iterator[ExportOrder]) -> bool:
-    return next(orders, None) is not None
-
-
-def _cause(error: Exception) -> str:
-    # Our own sentences and the system's name no personal data; those of other libraries may quote values.
+def cause_of(error: Exception) -> str:
+    """What went wrong in words that name no personal data: our own sentences and the system's; those of other libraries
+    may quote values."""
     return (
         str(error) if isinstance(error, IonError) else f"{type(error).__name__} {getattr(error, 'strerror', '') or ''}"
-    )
+    ).strip()

@@ -15,8 +15,9 @@ import structlog
 from ion.config import Settings
 from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
+from ion.nightly import Steps, fetch_accounts, nightly_jobs
 from ion.retention import Retention
-from ion.schedule import NightlySchedule
+from ion.schedule import Schedule
 from ion.sender import Sender
 from ion.store import Store, open_store
 from ion.trust import Authenticator
@@ -77,7 +78,8 @@ class Service:
             on_received=self.worker.notify,
         )
         self.sender = Sender(store, settings)
-        self.schedule = NightlySchedule(store, settings) if nightly else None
+        steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
+        self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
         self.retention = Retention(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
 

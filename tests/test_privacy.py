@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import quopri
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,15 @@ from ion.config import Settings
 from ion.errors import StoreError
 from ion.order import Address, Customer, Order
 from ion.retention import JOB, Retention, remove_raw, replace_erased_files
-from ion.schedule import SETTLE_SECONDS, NightlySchedule
 from ion.store import (
     ClaimLostError,
     ErasedMeanwhileError,
     ErasureKind,
-    ExportOrder,
     JobState,
     NewMessage,
     Store,
     Subject,
+    WrittenFile,
     open_store,
 )
 from ion.store.engine import make_engine
@@ -510,38 +508,50 @@ def test_an_address_is_not_found_in_a_longer_one(text: str) -> None:
 # Published files
 
 
-def nightly(store: Store, folder: Path) -> NightlySchedule:
-    return NightlySchedule(store, Settings(export_dir=folder), clock=lambda: datetime.now(UTC))
-
-
 def test_a_published_file_with_an_erased_order_is_replaced_by_a_tombstone(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "exports"
-    with time_machine.travel(NOON, tick=False) as clock:
-        schedule = nightly(store, folder)
-        read(store, judged(an_order("1")), judged(an_order("2", BEN)))
-        clock.shift(DAYS)
-        assert schedule.ring() is not None
-        read(store, judged(an_order("3", BEN)))
-        clock.shift(DAYS)
-        assert schedule.ring() is not None
-        first = sorted(folder.glob("*2026-11-24*"))
-        later = sorted(folder.glob("*2026-11-25*"))
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in first}
-        assert len(first) == len(later) == 2
-        assert erase(store, of_customer())["files"] == 2
-        assert "2 published files that hold erased orders; `ion purge` replaces them" in problems(store)
-        replaced, failed = replace_erased_files(store, now=datetime.now(UTC))
-        assert replace_erased_files(store, now=datetime.now(UTC)) == ([], [])
+    folder.mkdir()
+    read(store, judged(an_order("1")), judged(an_order("2", BEN)))
+    paths = [folder / name for name in ("one.csv", "two.csv", "three.csv")]
+    for path, members in zip(paths, ([1, 2], [1], [2]), strict=True):
+        path.write_text(path.name)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        store.record_published_file(str(path), "standard", digest, rows=3, orders=[(one, 1) for one in members])
+    assert erase(store, of_customer())["files"] == 2
+    assert "2 published files that hold erased orders; `ion purge` replaces them" in problems(store)
+    replaced, failed = replace_erased_files(store, now=NOON)
+    assert replace_erased_files(store, now=NOON) == ([], [])
     assert failed == []
-    assert sorted(folder.iterdir()) == sorted([*replaced, *later])
+    assert sorted(folder.iterdir()) == sorted([*replaced, paths[2]])
     for tombstone in replaced:
         text = tombstone.read_text("utf-8")
-        assert f"sha256: {digests[tombstone.name.removesuffix('.erased.txt')]}\n" in text
-        assert "orders: 2\nrows: " in text
-        assert "replaced_at: 2026-11-25T12:00:00+00:00" in text
+        name = tombstone.name.removesuffix(".erased.txt")
+        assert f"sha256: {hashlib.sha256(name.encode()).hexdigest()}\n" in text
+        assert "rows: 3" in text
+        assert f"replaced_at: {NOON.isoformat()}" in text
         assert "customer.example" not in text
     assert problems(store) == []
-    assert store.check()["published_files"] == 4
+    assert store.check()["published_files"] == 3
+
+
+def test_the_octets_of_a_batch_with_an_erased_order_go_and_the_batch_stays(store: Store) -> None:
+    read(store, judged(an_order("1")), judged(an_order("2", BEN)))
+    profile = store.export_profiles("default")[0]
+    written = WrittenFile("xlsx@1", "a-{number}.xlsx", b"octets", [(1, 1), (2, 1)], 2, {"notes": ["Ana"]})
+    batch = store.publish(profile.id, NOON.date(), written)
+    assert store.batch_octets(batch.id) == b"octets"
+    erase(store, of_customer())
+    assert store.batch_octets(batch.id) is None
+    (kept,) = store.batches()
+    assert kept.erased_at is not None and (kept.sha256, kept.order_count, kept.summary) == (batch.sha256, 2, {})
+    assert problems(store) == []
+
+
+def test_an_erased_order_is_due_for_no_profile(store: Store) -> None:
+    read(store, judged(an_order("1")))
+    assert len(table_of(store, "SELECT * FROM export_due")) == 2
+    erase(store, of_customer())
+    assert table_of(store, "SELECT * FROM export_due") == []
 
 
 def test_a_file_that_cannot_be_replaced_is_told_and_one_that_was_taken_gets_its_tombstone(
@@ -560,32 +570,6 @@ def test_a_file_that_cannot_be_replaced_is_told_and_one_that_was_taken_gets_its_
     assert str(kept) in failed[0]
     kept.rmdir()
     assert len(replace_erased_files(store, now=NOON)[0]) == 1
-    assert problems(store) == []
-
-
-def test_a_file_written_while_an_order_in_it_is_erased_does_not_stay(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = store.orders_for_export
-
-    def erased_meanwhile(merchant: str | None = None, since: datetime | None = None) -> Iterator[ExportOrder]:
-        yield from whole(merchant, since)
-        erase(store, of_customer())
-
-    folder = tmp_path / "exports"
-    with time_machine.travel(NOON, tick=False) as clock:
-        schedule = nightly(store, folder)
-        read(store, judged(an_order("1")), judged(an_order("2", BEN)))
-        clock.shift(DAYS)
-        with monkeypatch.context() as patched:
-            patched.setattr(store, "orders_for_export", erased_meanwhile)
-            schedule.ring()
-        assert list(folder.iterdir()) == []
-        assert store.list_job_runs()[0].state == JobState.FAILED
-        clock.shift(timedelta(seconds=301 + SETTLE_SECONDS))
-        schedule.ring()
-    assert len(list(folder.iterdir())) == 2
-    assert ANA.casefold() not in "".join(path.read_text("utf-8") for path in folder.glob("*.csv")).casefold()
     assert problems(store) == []
 
 

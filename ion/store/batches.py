@@ -82,7 +82,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file as it was written, to be published: its octets, and the (id, revision) of each order in it."""
+    """A file as it was written, to be published: its octets, and the (id, revision) of each order in it. In `file_name`
+    stands `{number}`, or `{number:04}`, where the batch's number is to stand."""
 
     profile: str
     file_name: str
@@ -163,9 +164,12 @@ class Batches(Database):
             connection.execute(sa.update(table).where(*of_name).values(active=False))
             connection.execute(sa.delete(tables.ExportDue).where(col(tables.ExportDue.profile_id) == known.id))
 
-    def due_orders(self, profile_id: int, *, before: datetime, limit: int) -> tuple[ExportOrder, ...]:
-        """Up to `limit` orders that are due for a profile since before that instant (aware) and are not left out, in
-        the order they first came, each with the order as the last batch of the profile had it (`previous`)."""
+    def due_orders(
+        self, profile_id: int, *, before: datetime, limit: int, without: Sequence[int] = ()
+    ) -> tuple[ExportOrder, ...]:
+        """Up to `limit` orders that are due for a profile since before that instant (aware) and are not left out, nor
+        among the ids of `without`, in the order they first came, each with the order as the last batch of the profile
+        had it (`previous`)."""
         due, order = tables.ExportDue, tables.OrderRow
         member, revision = tables.BatchOrder, sa.orm.aliased(tables.OrderRevision)
         last = (
@@ -181,13 +185,19 @@ class Batches(Database):
         query = (
             export_columns(before_it)
             .join(due, col(due.order_id) == col(order.id))
-            .where(col(due.profile_id) == profile_id, col(due.since) < before)
-            .where(*(getattr(order, name).is_(False) for name in LEFT_OUT.values()))
+            .where(*_is_due(profile_id, before), col(order.id).not_in(without))
             .order_by(col(order.id))
             .limit(limit)
         )
         with self.reading() as connection:
             return tuple(export_order(row) for row in connection.execute(query))
+
+    def count_due(self, profile_id: int, *, before: datetime) -> int:
+        """How many orders `due_orders` would give without a limit."""
+        due, order = tables.ExportDue, tables.OrderRow
+        query = sa.select(sa.func.count()).select_from(due).join(order, col(order.id) == col(due.order_id))
+        with self.reading() as connection:
+            return connection.execute(query.where(*_is_due(profile_id, before))).scalar_one()
 
     def left_out(self, merchant: str, profile_id: int, since: datetime | None) -> dict[str, int]:
         """How many orders and mails are in no batch, by reason, without reasons that nothing has: those of `LEFT_OUT`;
@@ -247,7 +257,7 @@ class Batches(Database):
                 "number": number + 1,
                 "profile": written.profile,
                 "business_date": business_date,
-                "file_name": written.file_name,
+                "file_name": written.file_name.format(number=number + 1),
                 "sha256": sha256(written.raw).hexdigest(),
                 "size_bytes": len(written.raw),
                 "order_count": len(written.orders),
@@ -342,6 +352,12 @@ def erase_batches(connection: sa.Connection, order_ids: Sequence[int]) -> None:
         .values(erased_at=utc_now(), summary_json="{}")
     )
     connection.execute(sa.delete(tables.ExportDue).where(col(tables.ExportDue.order_id).in_(order_ids)))
+
+
+def _is_due(profile_id: int, before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    due, order = tables.ExportDue, tables.OrderRow
+    stays_out = (getattr(order, name).is_(False) for name in LEFT_OUT.values())
+    return (col(due.profile_id) == profile_id, col(due.since) < before, *stays_out)
 
 
 _DUE_SINCE = (

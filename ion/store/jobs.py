@@ -1,6 +1,6 @@
 """Job runs: one row for each job, merchant and business date, so that however many schedulers ring, a job runs once.
 
-running -> done       over: never claimed again
+running -> done       over: not claimed again, but where a clock that was ahead did it before its date
         -> failed     may be claimed again at once; `attempts` tells the caller how often that was
         -> running    taken over by another process after the lease ran out, or where it was claimed by a clock that
                       was ahead and has been put right since
@@ -64,12 +64,14 @@ class Jobs(Database):
             "detail": "{}",
         }
         key = {"job": job, "merchant": merchant, "business_date": business_date}
+        is_ahead = col(table.started_at) > now + CLOCKS_APART
+        is_done = col(table.state) == JobState.DONE.value
         with self.reading() as connection:
-            if connection.execute(_runs(**key).where(col(table.state) == JobState.DONE.value)).first() is not None:
+            if connection.execute(_runs(**key).where(is_done, ~is_ahead)).first() is not None:
                 return None
         with self.writing() as connection:
             changed = 1
-            is_left = sa.or_(col(table.lease_until) <= now, col(table.started_at) > now + CLOCKS_APART)
+            is_left = sa.or_(col(table.lease_until) <= now, is_ahead)
             if insert_new(connection, table, "id", **key, **mine, attempts=1) is None:
                 changed = connection.execute(
                     sa.update(table)
@@ -78,11 +80,47 @@ class Jobs(Database):
                         sa.or_(
                             col(table.state) == JobState.FAILED.value,
                             sa.and_(col(table.state) == JobState.RUNNING.value, is_left),
+                            sa.and_(is_done, is_ahead),
                         )
                     )
                     .values(**mine, attempts=table.attempts + 1)
                 ).rowcount
             return _run(connection.execute(_runs(**key)).one()) if changed == 1 else None
+
+    def renew_job_run(self, run: JobRun, lease_seconds: float) -> None:
+        """Hold on to a claimed run for so much longer. Raises ClaimLostError where it was taken over."""
+        table = tables.JobRun
+        with self.writing() as connection:
+            renewed = connection.execute(
+                sa.update(table)
+                .where(col(table.id) == run.id, col(table.attempts) == run.attempts)
+                .where(col(table.state) == JobState.RUNNING.value)
+                .values(lease_until=utc_now() + timedelta(seconds=lease_seconds))
+            )
+            one_row(renewed, ClaimLostError(f"run {run.id} of job {run.job} was taken over"))
+
+    def done_through(self, job: str, merchant: str, not_after: date) -> date | None:
+        """The newest business date, not after that one, whose run is done; where none is, the day before the first one
+        that was begun. None where none was begun."""
+        table = tables.JobRun
+        not_ahead = col(table.started_at) <= utc_now() + CLOCKS_APART
+        of_job = (col(table.job) == job, col(table.merchant) == merchant, col(table.business_date) <= not_after)
+        is_done = sa.and_(col(table.state) == JobState.DONE.value, not_ahead)
+        with self.reading() as connection:
+            done, begun = connection.execute(
+                sa.select(
+                    sa.func.max(col(table.business_date)).filter(is_done),
+                    sa.func.min(col(table.business_date)).filter(not_ahead),
+                ).where(*of_job)
+            ).one()
+        return done if done is not None else begun and begun - timedelta(days=1)
+
+    def job_run(self, job: str, merchant: str, business_date: date) -> JobRun | None:
+        """The run of one date; None where nobody began it."""
+        with self.reading() as connection:
+            query = _runs(job=job, merchant=merchant, business_date=business_date)
+            row = connection.execute(query).one_or_none()
+            return None if row is None else _run(row)
 
     def finish_job_run(self, run: JobRun, state: JobState, detail: Mapping[str, Any]) -> None:
         """End a claimed run as done or failed. `detail`: JSON values for people, such as a file and its row count.

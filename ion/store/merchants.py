@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import col
@@ -41,6 +42,7 @@ class Merchant:
     export_time: str | None
     addresses: tuple[str, ...]
     payload_ids: tuple[str, ...]
+    created_at: datetime
 
 
 class Merchants(Database):
@@ -89,6 +91,15 @@ class Merchants(Database):
         with self.reading() as connection:
             names = connection.execute(sa.select(col(tables.Merchant.name)).order_by(col(tables.Merchant.name)))
             return tuple(_merchant(connection, name) for name in names.scalars().all())
+
+    def merchant_times(self) -> tuple[tuple[str, str | None, str | None, datetime], ...]:
+        """Name, time zone, time of the nightly job, and since when it is there, of each merchant by name."""
+        table = tables.Merchant
+        query = sa.select(col(table.name), col(table.time_zone), col(table.export_time), col(table.created_at))
+        with self.reading() as connection:
+            return tuple(
+                (row[0], row[1], row[2], row[3]) for row in connection.execute(query.order_by(col(table.name)))
+            )
 
     def set_merchant(self, name: str, **values: str | None) -> None:
         """Set any of `locale`, `sender`, `reply_to`, `relay`, `time_zone`, `export_time` of a merchant; None: as the
@@ -230,6 +241,7 @@ def _merchant(connection: sa.Connection, name: str) -> Merchant:
             col(table.relay),
             col(table.time_zone),
             col(table.export_time),
+            col(table.created_at),
         ).where(col(table.name) == name)
     ).one_or_none()
     if row is None:
@@ -261,4 +273,5 @@ def _merchant(connection: sa.Connection, name: str) -> Merchant:
         export_time=row.export_time,
         addresses=tuple(addresses.scalars()),
         payload_ids=tuple(payload_ids.scalars()),
+        created_at=row.created_at,
     )

@@ -315,6 +315,21 @@ class Messages(Database):
                 sa.select(col(tables.Message.state)).where(col(tables.Message.id) == message_id)
             ).scalar()
 
+    def newest_message_id(self) -> int:
+        """The number of the message that came last; 0 where none did."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(sa.func.max(col(tables.Message.id)))).scalar() or 0
+
+    def unread_messages(self, merchant: str, up_to: int) -> int:
+        """How many of a merchant's messages up to that number wait to be read, or are being read."""
+        table = tables.Message
+        # Who waits has a time, and an index gives those that have.
+        waiting = sa.select(sa.func.count()).where(
+            col(table.due_at).is_not(None), col(table.merchant) == merchant, col(table.id) <= up_to
+        )
+        with self.reading() as connection:
+            return connection.execute(waiting).scalar_one()
+
     def counts(self) -> dict[str, int]:
         """Messages by state, every state named; the sum is all that were ever received."""
         with self.reading() as connection:

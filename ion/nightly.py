@@ -1,0 +1,210 @@
+"""The nightly job of a merchant: fetch, read what came, publish what is due in each profile, hand the files on.
+
+    fetch     a round of each of the merchant's IMAP accounts; an account that fails is told and stops nothing
+    read      until no mail of the merchant waits, some minutes at most; what comes later is in the next night
+    publish   for each profile the orders that are due, in files of at most `BATCH_ORDERS`
+    deliver   the files to where the merchant wants them, as far as it goes at once; the rest is tried again later
+
+Each file is published in one transaction with the orders that it takes off what is due (`ion.store.batches`), so a run
+that is cut off at any point and done again publishes what is left, and nothing twice.
+"""
+
+import io
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import PurePath
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ion.config import Settings
+from ion.errors import IonError
+from ion.export import ExportSummary, Profile, export_orders, file_name, profile_named
+from ion.schedule import DailyJob, Run
+from ion.store import Batch, ExportOrder, ExportProfile, Merchant, OrdersChangedError, Store, WrittenFile
+
+log = structlog.get_logger("ion.nightly")
+
+JOB = "nightly"
+BATCH_ORDERS = 2_000
+# How often a file is written again because its orders changed meanwhile; then the run fails, and is tried again later.
+WRITINGS = 5
+READ_SECONDS = 300.0
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a night does beside publishing, each for one merchant. `fetch` gives a sentence for each account that
+    failed; `read` has waiting mail read, where nobody else does; `deliver` hands on what can be delivered."""
+
+    fetch: Callable[[str], Sequence[str]] = field(default=lambda _: ())
+    read: Callable[[], None] = field(default=lambda: None)
+    deliver: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of one profile: the files, how many orders stay out by reason, and the orders (their ids) that could
+    not be written, each with the reason."""
+
+    profile: str
+    batches: tuple[Batch, ...]
+    left_out: Mapping[str, int]
+    unwritten: Mapping[int, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the run's detail."""
+        told: dict[str, Any] = {"profile": self.profile, "orders": sum(one.order_count for one in self.batches)}
+        told["files"] = [
+            {"batch": one.id, "name": one.file_name, "orders": one.order_count, "rows": one.row_count}
+            for one in self.batches
+        ]
+        told["left_out"] = dict(self.left_out)
+        if self.unwritten:
+            told["unwritten"] = {str(order_id): reason for order_id, reason in self.unwritten.items()}
+        return told
+
+
+def nightly_jobs(store: Store, settings: Settings, steps: Steps) -> list[DailyJob]:
+    """The nightly job of each merchant, at its own time in its own zone. Raises StoreError."""
+    return [
+        DailyJob(
+            JOB,
+            name,
+            time.fromisoformat(export_time or settings.export_time),
+            ZoneInfo(time_zone or settings.time_zone),
+            created_at,
+            lambda run: night(store, settings, steps, run),
+        )
+        for name, time_zone, export_time, created_at in store.merchant_times()
+    ]
+
+
+def zone_of(merchant: Merchant, settings: Settings) -> ZoneInfo:
+    """The zone of a merchant's business dates."""
+    return ZoneInfo(merchant.time_zone or settings.time_zone)
+
+
+def night(store: Store, settings: Settings, steps: Steps, run: Run) -> dict[str, Any]:
+    """One night of a merchant; what it did, as JSON values. Raises StoreError, ClaimLostError."""
+    detail: dict[str, Any] = {}
+    if failed := list(steps.fetch(run.merchant)):
+        detail["fetch_failed"] = failed
+    steps.read()
+    if unread := _wait_for_reader(store, run):
+        detail["unread"] = unread
+    merchant = store.merchant(run.merchant)
+    found = []
+    for profile in store.export_profiles(merchant.name):
+        run.renew()
+        found.append(publish_due(store, settings, merchant, profile, run.business_date, run.until, run.renew))
+    detail["profiles"] = [one.to_json() for one in found]
+    steps.deliver()
+    return detail
+
+
+def publish_due(
+    store: Store,
+    settings: Settings,
+    merchant: Merchant,
+    profile: ExportProfile,
+    business_date: date,
+    until: datetime,
+    renew: Callable[[], None] = lambda: None,
+) -> Published:
+    """Publish what is due for a profile since before `until` (aware), file by file. Raises StoreError."""
+    last = store.batches(merchant.name, profile=profile.name, limit=1)
+    left_out = store.left_out(merchant.name, profile.id, last[0].published_at if last else None)
+    batches: list[Batch] = []
+    unwritten: dict[int, str] = {}
+    writings = 0
+    while due := store.due_orders(profile.id, before=until, limit=BATCH_ORDERS, without=tuple(unwritten)):
+        renew()
+        written = _written(settings, merchant, profile, business_date, due, left_out, unwritten)
+        if written is None:
+            continue
+        try:
+            batches.append(store.publish(profile.id, business_date, written))
+            writings = 0
+        except OrdersChangedError:
+            writings += 1
+            if writings == WRITINGS:
+                raise
+    return Published(profile.name, tuple(batches), left_out, unwritten)
+
+
+def _written(
+    settings: Settings,
+    merchant: Merchant,
+    profile: ExportProfile,
+    business_date: date,
+    due: Sequence[ExportOrder],
+    left_out: Mapping[str, int],
+    unwritten: dict[int, str],
+) -> WrittenFile | None:
+    """The file of these orders. Where it cannot be written, those that cannot be written alone are noted in
+    `unwritten`, and None is returned: the others are to be written without them."""
+    zone, chosen = zone_of(merchant, settings), profile_of(profile)
+    try:
+        raw, summary = _file_of(due, chosen, zone)
+    except IonError:
+        before = len(unwritten)
+        for one in due:
+            try:
+                _file_of([one], chosen, zone)
+            except IonError as error:
+                unwritten[one.id] = str(error)
+        if len(unwritten) == before:
+            raise
+        found = {"merchant": merchant.name, "profile": profile.name, "orders": list(unwritten)}
+        log.error("orders cannot be exported", **found)  # noqa: TRY400  # no traceback: values
+        return None
+    name = PurePath(file_name(chosen, business_date, zone))
+    said: dict[str, Any] = {"left_out": dict(left_out)}
+    return WrittenFile(
+        profile=str(chosen),
+        # Who fetches files sees by the number that none is missing.
+        file_name=f"{name.stem}-{{number:04}}{name.suffix}",
+        raw=raw,
+        orders=[(one.id, one.revision) for one in due],
+        row_count=summary.rows,
+        summary=said,
+    )
+
+
+def profile_of(profile: ExportProfile) -> Profile:
+    """How a merchant's profile is written. Raises UnknownProfileError."""
+    return profile_named(profile.name)
+
+
+def _file_of(orders: Sequence[ExportOrder], profile: Profile, zone: ZoneInfo) -> tuple[bytes, ExportSummary]:
+    made = io.BytesIO()
+    summary = export_orders(orders, profile.name, made, exported_at=datetime.now(UTC), zone=zone)
+    return made.getvalue(), summary
+
+
+def _wait_for_reader(store: Store, run: Run) -> int:
+    """Wait until the merchant's mail is read that is there now; how many are not after `READ_SECONDS`."""
+    newest, until = store.newest_message_id(), clock.monotonic() + READ_SECONDS
+    while (unread := store.unread_messages(run.merchant, newest)) and clock.monotonic() < until:
+        clock.sleep(LOOK_SECONDS)
+    return unread
+
+
+def fetch_accounts(store: Store, settings: Settings, merchant: str) -> list[str]:
+    """A round of each of the merchant's IMAP accounts, beside those that `ion serve` makes by itself; a sentence for
+    each account that failed."""
+    from ion.inbox import ImapFetcher
+
+    failed = []
+    for account in settings.imap:
+        if account.merchant == merchant:
+            try:
+                ImapFetcher(store, account, max_message_bytes=settings.smtp_max_message_bytes).fetch_once()
+            except IonError as error:
+                failed.append(f"{account.name}: {error}")
+    return failed
