@@ -109,6 +109,16 @@ def test_a_later_revision_comes_with_the_order_as_the_last_file_had_it(store: St
     assert other.previous is None, "no spreadsheet had it yet"
 
 
+def test_what_is_new_comes_without_another_order_s_past(store: Store) -> None:
+    apply(store, judged(an_order("A")), judged(an_order("B")))
+    publish(store)
+    apply(store, judged(an_order("A", status="changed"), revision=2), judged(an_order("C")))
+    (standard,) = [one for one in store.export_profiles("default") if one.name == "standard"]
+    due = store.due_orders(standard.id, before=a_run().until, limit=9)
+    assert [(one.order.order_number, one.previous is not None) for one in due] == [("A", True), ("C", False)]
+    assert [(one.previous and one.previous.order_number) for one in due] == ["A", None]
+
+
 def test_an_order_counts_as_exported_when_the_primary_profile_has_it(store: Store) -> None:
     apply(store, judged(an_order("A")))
     publish(store, "standard")

@@ -175,11 +175,13 @@ class Batches(Database):
         last = (
             sa.select(sa.func.max(col(member.revision)))
             .where(col(member.profile_id) == profile_id, col(member.order_id) == col(order.id))
+            .correlate(order)
             .scalar_subquery()
         )
         before_it = (
             sa.select(col(revision.content_json))
             .where(col(revision.order_id) == col(order.id), col(revision.revision) == last)
+            .correlate(order)
             .scalar_subquery()
         )
         query = (
@@ -211,10 +213,10 @@ class Batches(Database):
             col(member.order_id) == col(event.order_id),
             col(member.revision) == col(event.revision),
         )
-        entered = (
-            sa.select(sa.func.count(sa.distinct(col(event.order_id))))
-            .join_from(event, order, col(order.id) == col(event.order_id))
-            .where(col(order.merchant) == merchant, col(event.what) == "entered", ~in_batch)
+        # Not joined: the merchant's orders are many, the events since the last batch are few.
+        of_merchant = sa.exists().where(col(order.id) == col(event.order_id), col(order.merchant) == merchant)
+        entered = sa.select(sa.func.count(sa.distinct(col(event.order_id)))).where(
+            col(event.what) == "entered", of_merchant, ~in_batch
         )
         if since is not None:
             entered = entered.where(col(event.at) >= since)
