@@ -19,6 +19,8 @@
     ├── TrustRuleError           a line of a policy that cannot be (exit 2) (`ion.store`)
     ├── UnknownMerchantError     no merchant of that name                 (exit 2)
     ├── UnknownProfileError      no export profile of that name           (exit 2)
+    ├── ProfileError             a declaration of one's own profile is wrong (exit 2)
+    ├── CatalogueError           a catalogue's file cannot be taken       (exit 1)
     ├── SettingError             a setting or key file is wrong           (exit 3)
     └── UnreachableError         a server did not answer                  (exit 4)
 
@@ -91,6 +93,16 @@ class UnknownProfileError(IonError):
     """No export profile of that name exists; the message names those that do."""
 
     exit_status = 2
+
+
+class ProfileError(IonError):
+    """The declaration of an export profile of one's own cannot be; the message names table, key, value and fix."""
+
+    exit_status = 2
+
+
+class CatalogueError(IonError):
+    """The file of a catalogue cannot be taken; the message names row and column. Nothing of it is taken."""
 
 
 class SettingError(IonError):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from ion.contract import SECTIONS, language, languages, order_entries, tags
 from ion.contract.anchors import COLONS
+from ion.contract.changes import Change, changes
 from ion.contract.languages import title_finder
 from ion.demo.forwarding import CLIENTS, LANGUAGES, Options
 from ion.errors import RenderError
 from ion.notify.blocks import MOST_CHANGES, NOT_SHOWN, PrintedChanges
-from ion.notify.changes import Change, changes
 from ion.notify.templates import HTML_NAME, TEXT_NAME, Templates, built_in_folder
 from ion.order import Address, Adjustment, LineItem, Money, Order, Pair
 from ion.reading import read_message

@@ -2,7 +2,8 @@
 read in every language, and the canonical text that the seal covers.
 
 `fields` is the table; `languages` the catalogues; `forms` the printed forms with their strict inverse; `canonical`
-the text under the seal; `notification` the header. Rendering and reading both walk the table and never each other.
+the text under the seal; `notification` the header; `changes` what one order says otherwise than another. Rendering and
+reading both walk the table and never each other.
 """
 
 from ion.contract.canonical import (

@@ -1,7 +1,8 @@
 """What may stand in a cell, and how a value becomes one: exact, and empty where the order says nothing.
 
 A cell is text, an exact number, an instant, or None for "not known". How a cell looks in a file is the
-writer's business; only the plain text form, which CSV uses and long numbers fall back to, is here.
+writer's business; only the plain text form, which CSV uses and long numbers fall back to, is here, and what a cell of
+a spreadsheet can hold.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,12 @@ from decimal import Decimal
 from ion.order import Money, Pair, Part
 
 Cell = str | Decimal | int | datetime | None
+
+MAX_CELL_UNITS = 32_767  # UTF-16 units; more makes Excel call the file damaged
+EXACT_DIGITS = 15
+MAX_PLACES = 20  # decimals that a number format of every spreadsheet program can show
+
+_CUT = " [cut here: this text is longer than a spreadsheet cell; it is whole in the CSV]"
 
 YES = "yes"
 """A flag that the order states. There is no "no": false and "not said" are one to the order."""
@@ -101,3 +108,24 @@ def _value_text(value: object) -> str:
 def lines_text(lines: Iterable[str | None]) -> Cell:
     """The lines that say something, one below the other (LF), or None."""
     return "\n".join(line for line in lines if line) or None
+
+
+def exact_float(number: Decimal | int) -> float | None:
+    """The number as a spreadsheet keeps and shows it, or None when it cannot do so exactly."""
+    if decimal_places(number) > MAX_PLACES:
+        return None
+    kept = float(number)
+    return kept if Decimal(f"{kept:.{EXACT_DIGITS}g}") == number else None
+
+
+def decimal_places(number: Decimal | int) -> int:
+    """Digits behind the point, trailing zeros aside."""
+    return len(plain_number(number).partition(".")[2])
+
+
+def fitting(text: str) -> str:
+    """The text, or as much of it as a cell can hold with a note that says so."""
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * MAX_CELL_UNITS:
+        return text
+    return units[: 2 * (MAX_CELL_UNITS - len(_CUT))].decode("utf-16-le", "ignore") + _CUT

@@ -1,18 +1,23 @@
 """What a column is: a name, a function, a kind and one sentence of explanation. Short words to declare them with.
 
-A column of an order has one value per order, repeated on every row of that order; a column of a line has
-one value per line item. The declarations themselves are in `order_columns` and `line_columns`.
+A column of an order has one value per order, repeated on every row of that order; a column of a line has one value per
+line item, a column of a charge one per line of an invoice. The declarations themselves are in `order_columns`,
+`line_columns`, `shops` and `bookkeeping`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from ion.export.catalogue import CatalogueItem
 from ion.export.cells import Cell, amount_in, flag
+from ion.export.charges import Charge
 from ion.export.facts import customer_currency, merchant_currency
 from ion.order import LineItem, Money, Order
+
+P = TypeVar("P")
 
 
 class ExportOrder(Protocol):
@@ -72,13 +77,48 @@ class Kind(StrEnum):
     """aware UTC"""
 
 
+def previous_order(stored: ExportOrder) -> Order | None:
+    """The order as the merchant's last published file had it; None the first time, or where nobody says."""
+    return getattr(stored, "previous", None)
+
+
+def shop_order_number(stored: ExportOrder) -> str | None:
+    """The number that staff gave the order in their shop; None where they gave none, or nobody says."""
+    return getattr(stored, "shop_order_number", None)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a merchant's bookkeeping wants in every row of its import. None leaves the column empty.
+
+    `contact_name`: whom the invoices are made out to, instead of each customer; `account_code`, `tax_type`: as the
+    bookkeeping names them.
+    """
+
+    contact_name: str | None = None
+    account_code: str | None = None
+    tax_type: str | None = None
+
+
+def _unsaid(_note: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One order of one export, as the columns see it. `exported_at` is aware."""
+    """One order of one export, as the columns see it. `exported_at` is aware; `items`: what the merchant's catalogue
+    knows, by SKU; `say` takes a note on what a column cannot carry, as in "the product name was shortened"."""
 
     stored: ExportOrder
     order: Order
     exported_at: datetime
+    items: Mapping[str, CatalogueItem] = field(default_factory=dict)
+    options: Options = Options()
+    say: Callable[[str], None] = _unsaid
+
+    def item(self, line: LineItem) -> CatalogueItem | None:
+        """What the catalogue knows about the article of a line."""
+        return self.items.get(line.sku) if line.sku else None
 
 
 @dataclass(frozen=True)
@@ -92,16 +132,19 @@ class OrderColumn:
 
 
 @dataclass(frozen=True)
-class LineColumn:
-    """One value per line item; the number is the line's position in the order, from 1."""
+class PartColumn(Generic[P]):
+    """One value per part of an order, as its table takes the order apart; the number is the part's position, from 1."""
 
     name: str
-    value: Callable[[Entry, LineItem, int], Cell]
+    value: Callable[[Entry, P, int], Cell]
     about: str
     kind: Kind = Kind.TEXT
 
 
-Column = OrderColumn | LineColumn
+LineColumn = PartColumn[LineItem]
+ChargeColumn = PartColumn[Charge]
+
+Column = OrderColumn | PartColumn[Any]
 
 
 def told(name: str, get: Callable[[Order], Cell], about: str, kind: Kind = Kind.TEXT) -> OrderColumn:

@@ -1,28 +1,32 @@
-"""CSV as RFC 4180 has it: UTF-8 without BOM, commas, CRLF, quotes only where they are needed, written as it goes.
+"""CSV as RFC 4180 has it, in the spelling of the profile's dialect, written as it goes.
 
-Line breaks inside a value stay LF inside the quotes. There is no guard against formulas (no `'` before `=`, `+`,
-`-`, `@`): this file is for programs that import it, and a guard would corrupt every phone number and every
-negative amount in it. People who open files in a spreadsheet take the XLSX, where no cell can be a formula.
+Rows end with CRLF, quotes inside a value are doubled, line breaks inside a value stay LF inside the quotes. The profile
+`standard` guards nothing (no `'` before `=`, `+`, `-`, `@`): it is for programs that import it, and a guard would
+corrupt what they take in. People who open files in a spreadsheet take the XLSX, where no cell can be a formula.
 """
 
 import csv
-from collections.abc import Iterable
-from datetime import datetime
-from typing import BinaryIO
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, BinaryIO
 
-from ion.export.cells import plain_text
-from ion.export.columns import ExportOrder
-from ion.export.profiles import Profile, entry_of
+from ion.export.cells import Cell, fitting
+from ion.export.columns import Entry
+from ion.export.dialect import ENCODINGS, Dialect
+from ion.export.guard import Guard
+from ion.export.tables import Profile, Table, title
 
 _BLOCK_CHARACTERS = 256 * 1024
 
 
-class _Utf8:
+class _Encoded:
     """Takes the text of rows, hands octets on in blocks."""
 
-    def __init__(self, target: BinaryIO) -> None:
+    def __init__(self, target: BinaryIO, dialect: Dialect) -> None:
         self._target = target
-        self._waiting: list[str] = []
+        self._codec = ENCODINGS[dialect.encoding].removesuffix("-sig")
+        self._waiting: list[str] = ["\ufeff"] if dialect.encoding == "utf-8-bom" else []
         self._characters = 0
 
     def write(self, text: str) -> None:
@@ -32,27 +36,87 @@ class _Utf8:
             self.flush()
 
     def flush(self) -> None:
-        self._target.write("".join(self._waiting).encode("utf-8"))
+        self._target.write("".join(self._waiting).encode(self._codec))
         self._waiting.clear()
         self._characters = 0
 
 
-def write_csv(
-    profile: Profile, orders: Iterable[ExportOrder], target: BinaryIO, *, exported_at: datetime
-) -> tuple[int, int]:
-    """Write the profile's first table; returns the number of orders and of rows below the header.
+def write_csv(profile: Profile, entries: Iterable[Entry], target: BinaryIO) -> int:
+    """Write the profile's first table; returns the number of rows below the header.
 
-    Orders are taken one at a time and never held. `exported_at` is aware. `target` stays open.
+    Entries are taken one at a time and never held. `target` stays open.
     """
-    table = profile.tables[0]
-    sink = _Utf8(target)
-    writer = csv.writer(sink, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
-    writer.writerow(column.name for column in table.columns)
-    order_count = row_count = 0
-    for stored in orders:
-        order_count += 1
-        for row in table.rows(entry_of(stored, exported_at), plain_text):
-            writer.writerow(row)
-            row_count += 1
+    table, dialect = profile.tables[0], profile.dialect
+    sink = _Encoded(target, dialect)
+    writer = csv.writer(
+        sink,
+        delimiter=dialect.delimiter,
+        lineterminator="\r\n",
+        quoting=csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL,
+    )
+    heading = [title(column) if dialect.titles else column.name for column in table.columns]
+    rows = _rows(table, dialect, entries)
+    if table.item_column is None:
+        writer.writerow(heading)
+        row_count = _write(writer, rows)
+    else:
+        row_count = _write_widened(writer, heading, table.item_column.name, rows)
     sink.flush()
-    return order_count, row_count
+    return row_count
+
+
+def _rows(table: Table, dialect: Dialect, entries: Iterable[Entry]) -> Iterator[list[str]]:
+    key = next((at for at, column in enumerate(table.columns) if column.name == table.distinct), None)
+    written: set[str] = set()
+    for entry in entries:
+        for row in table.rows(entry, _form(dialect, entry.say)):
+            if key is not None:
+                if row[key] in written:
+                    continue
+                written.add(row[key])
+            yield row
+
+
+def _form(dialect: Dialect, say: Callable[[str], None]) -> Callable[[Cell], str]:
+    """The dialect's form of a cell; says what a person would not expect of it."""
+    codec = ENCODINGS[dialect.encoding]
+
+    def form(cell: Cell) -> str:
+        text = dialect.text(cell)
+        if not isinstance(cell, str):
+            return text
+        if dialect.guard is Guard.FORMULAS and text != cell:
+            say("a text begins like a formula; an apostrophe stands before it")
+        if dialect.spreadsheet and fitting(cell) != cell:
+            say("a text is longer than a spreadsheet cell and was cut")
+        if dialect.encoding == "windows-1252" and (kept := text.encode(codec, "replace").decode(codec)) != text:
+            say("a text has characters that windows-1252 does not; `?` stands for each")
+            return kept
+        return text
+
+    return form
+
+
+def _write(writer: Any, rows: Iterable[list[str]]) -> int:
+    row_count = 0
+    for row in rows:
+        writer.writerow(row)
+        row_count += 1
+    return row_count
+
+
+def _write_widened(writer: Any, heading: list[str], name: str, rows: Iterable[list[str]]) -> int:
+    """As many columns `name_1`, `name_2` and so on as the longest row needs, which is known at the end only: the rows
+    wait in a file."""
+    widest = len(heading)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", prefix="ion-") as waiting:
+        for row in rows:
+            widest = max(widest, len(row))
+            waiting.write(json.dumps(row) + "\n")
+        writer.writerow(heading + [f"{name}_{number}" for number in range(1, widest - len(heading) + 1)])
+        waiting.seek(0)
+        return _write(writer, (row + [""] * (widest - len(row)) for row in _waited(waiting)))
+
+
+def _waited(waiting: IO[str]) -> Iterator[list[str]]:
+    return (json.loads(line) for line in waiting)

@@ -1,18 +1,17 @@
 """The export profiles: each a frozen, versioned list of columns. The list is a promise to whoever imports the file.
 
 A column is never renamed, moved or removed within a version. A change is a new version, by its own number in the
-file name; a test holds every version against its golden list. To add a profile: declare it here, and if it is not
-written as CSV or XLSX, add its writer in `ion.export`.
+file name; a test holds every version against its golden list. To add a profile: declare it here or beside its kind,
+and list it in `VERSIONS`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
-from typing import Literal, TypeVar
+from dataclasses import replace
 
 from ion.errors import UnknownProfileError
-from ion.export.cells import Cell
-from ion.export.columns import Column, Entry, ExportOrder, LineColumn, OrderColumn
+from ion.export.added_columns import CATALOGUE, CHANGED, SHOP_ORDER_NUMBER
+from ion.export.columns import OrderColumn
+from ion.export.dialect import Dialect
+from ion.export.guard import Guard
 from ion.export.line_columns import LINE_COLUMNS
 from ion.export.order_columns import (
     AMOUNTS,
@@ -25,46 +24,7 @@ from ion.export.order_columns import (
     SHIPPING,
     STATUS,
 )
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of a file. Without columns of lines it has one row per order; with them one row per line item,
-    the order's columns repeated. `bare_orders`: an order without lines still gives one row."""
-
-    name: str
-    columns: tuple[Column, ...]
-    bare_orders: bool = True
-
-    def rows(self, entry: Entry, form: Callable[[Cell], T]) -> Iterator[list[T]]:
-        """The rows of one order, each cell put into the writer's form. The order's cells are made once."""
-        nothing = form(None)
-        shared = [form(column.value(entry)) if isinstance(column, OrderColumn) else nothing for column in self.columns]
-        of_line = [(at, column) for at, column in enumerate(self.columns) if isinstance(column, LineColumn)]
-        if not of_line or (self.bare_orders and not entry.order.lines):
-            yield shared
-            return
-        for position, item in enumerate(entry.order.lines, start=1):
-            row = shared.copy()
-            for at, column in of_line:
-                row[at] = form(column.value(entry, item, position))
-            yield row
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What a file holds: one table for CSV, several for a spreadsheet. The last table is the one whose rows count."""
-
-    name: str
-    version: int
-    tables: tuple[Table, ...]
-    suffix: Literal["csv", "xlsx"]
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.version}"
-
+from ion.export.tables import Profile, Table
 
 _ORDER: tuple[OrderColumn, ...] = (
     *NUMBERS,
@@ -84,7 +44,7 @@ def _named(*names: str) -> tuple[OrderColumn, ...]:
     return tuple(by_name[name] for name in names)
 
 
-STANDARD = Profile(
+STANDARD_1 = Profile(
     "standard",
     1,
     (
@@ -105,11 +65,12 @@ STANDARD = Profile(
         ),
     ),
     "csv",
+    "importers and scripts: every column, one row per line item",
 )
 
 _FIRST = _named("order_number", "do_not_ship", "merchant_order_number")
 
-XLSX = Profile(
+XLSX_1 = Profile(
     "xlsx",
     1,
     (
@@ -125,37 +86,61 @@ XLSX = Profile(
         ),
     ),
     "xlsx",
+    "staff, in any spreadsheet program and any language",
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (STANDARD, XLSX)}
+STANDARD_2 = replace(
+    STANDARD_1,
+    version=2,
+    tables=(
+        replace(
+            STANDARD_1.tables[0],
+            columns=(*STANDARD_1.tables[0].columns, CHANGED, *CATALOGUE, SHOP_ORDER_NUMBER),
+        ),
+    ),
+)
+
+XLSX_2 = replace(
+    XLSX_1,
+    version=2,
+    tables=(
+        replace(XLSX_1.tables[0], columns=(*XLSX_1.tables[0].columns, CHANGED, SHOP_ORDER_NUMBER)),
+        replace(XLSX_1.tables[1], columns=(*XLSX_1.tables[1].columns, *CATALOGUE)),
+    ),
+)
+
+_IN_EXCEL = Dialect(
+    encoding="utf-8-bom",
+    instants="%Y-%m-%d %H:%M:%S",
+    guard=Guard.SPREADSHEET,
+    quote_all=True,
+    titles=True,
+    spreadsheet=True,
+)
+
+
+def _for_excel(tongue: str, audience: str, dialect: Dialect) -> Profile:
+    return Profile(f"excel-{tongue}", 1, STANDARD_2.tables, audience=audience, dialect=dialect)
+
+
+EXCEL = (
+    _for_excel("en", "people with an English Excel who insist on CSV", _IN_EXCEL),
+    _for_excel("de", "the same with a German one", replace(_IN_EXCEL, delimiter=";", decimal_mark=",")),
+    _for_excel("fr", "the same with a French one", replace(_IN_EXCEL, delimiter=";", decimal_mark=",")),
+)
+
+VERSIONS: tuple[Profile, ...] = (XLSX_2, STANDARD_2, *EXCEL, XLSX_1, STANDARD_1)
+"""Every profile in every version, the newest of each first."""
+
+PROFILES: dict[str, Profile] = {}
+"""Name → newest version."""
+for _profile in VERSIONS:
+    PROFILES.setdefault(_profile.name, _profile)
 
 
 def profile_named(name: str) -> Profile:
-    """The newest version of the profile. Raises UnknownProfileError naming the known profiles."""
-    try:
-        return PROFILES[name]
-    except KeyError:
-        raise UnknownProfileError(f"there is no export profile {name!r}; known are: {', '.join(PROFILES)}") from None
-
-
-def entry_of(stored: ExportOrder, exported_at: datetime) -> Entry:
-    """The order as columns see it; `exported_at` is the aware instant of the export."""
-    return Entry(stored, stored.order, exported_at)
-
-
-# Written as people write them in a heading; every other word is lower case.
-_ACRONYMS = {word.lower(): word for word in ("ID", "SKU", "HS", "VAT", "EORI", "IOSS", "URL", "US", "ION")}
-
-
-def title(column: Column) -> str:
-    """The column's heading for a person: `unit_price_customer` is `Unit price customer`; instants say (UTC)."""
-    words = [_ACRONYMS.get(word, word) for word in column.name.split("_")]
-    text = " ".join(words)
-    zone = " (UTC)" if column.kind == "instant" else ""
-    return text[0].upper() + text[1:] + zone
-
-
-def file_name(profile: Profile, stamp: date | datetime, zone: tzinfo) -> str:
-    """`ion-orders-standard-v1-2026-11-23.csv`; an aware instant is stamped with its local time in `zone`."""
-    text = stamp.astimezone(zone).strftime("%Y-%m-%dT%H%M%S%z") if isinstance(stamp, datetime) else stamp.isoformat()
-    return f"ion-orders-{profile.name}-v{profile.version}-{text}.{profile.suffix}"
+    """The newest version of the profile, or that of `name@version`. Raises UnknownProfileError naming the known."""
+    found = PROFILES.get(name) or next((profile for profile in VERSIONS if str(profile) == name), None)
+    if found is None:
+        raise UnknownProfileError(f"there is no export profile {name!r}; known are: {', '.join(PROFILES)}")
+    return found

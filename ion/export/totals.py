@@ -35,8 +35,19 @@ def line_total(line: LineItem) -> Money | None:
     price = line.unit_price_customer
     if price is None:
         return None
+    return exact_product(price, line.quantity)
+
+
+def exact_product(money: Money, factor: Decimal) -> Money:
+    """The amount times `factor`, every digit of it."""
     with localcontext(_EXACT):
-        return _money(line.quantity * price.amount, price.currency)
+        return _money(factor * money.amount, money.currency)
+
+
+def exact_difference(money: Money, other: Money) -> Money:
+    """`money` less `other`, every digit of it, in the currency of `money`."""
+    with localcontext(_EXACT):
+        return _money(money.amount - other.amount, money.currency)
 
 
 def total_of(amounts: Iterable[Money | None]) -> Money | None:

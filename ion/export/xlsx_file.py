@@ -15,16 +15,11 @@ import xlsxwriter
 
 import ion
 from ion.errors import IonError
-from ion.export.cells import Cell, plain_number
-from ion.export.columns import Column, Entry, ExportOrder, Kind
-from ion.export.profiles import Profile, Table, entry_of, title
+from ion.export.cells import Cell, decimal_places, exact_float, fitting, plain_number
+from ion.export.columns import Column, Entry, Kind
+from ion.export.tables import Profile, Table, title
 
 MAX_ROWS = 1_048_576
-MAX_CELL_UNITS = 32_767  # UTF-16 units; more makes Excel call the file damaged
-EXACT_DIGITS = 15
-MAX_PLACES = 20  # decimals that a number format of every spreadsheet program can show
-
-_CUT = " [cut here: this text is longer than a spreadsheet cell; it is whole in the CSV]"
 _EPOCH = datetime(1900, 3, 1, tzinfo=UTC)  # before it, spreadsheets disagree about the date
 
 # Widths in characters. A text column is as wide as an order number or a city, lines wrap.
@@ -52,24 +47,12 @@ _KINDS: dict[Kind, dict[str, object]] = {
 }
 
 
-def exact_float(number: Decimal | int) -> float | None:
-    """The number as a spreadsheet keeps and shows it, or None when it cannot do so exactly."""
-    if _places(number) > MAX_PLACES:
-        return None
-    kept = float(number)
-    return kept if Decimal(f"{kept:.{EXACT_DIGITS}g}") == number else None
-
-
-def _places(number: Decimal | int) -> int:
-    return len(plain_number(number).partition(".")[2])
-
-
 def write_xlsx(
-    profile: Profile, orders: Iterable[ExportOrder], target: BinaryIO, *, exported_at: datetime, zone: tzinfo
-) -> tuple[int, int]:
-    """Write the profile's tables and a sheet `About`; returns the number of orders and of rows in the last table.
+    profile: Profile, entries: Iterable[Entry], target: BinaryIO, *, exported_at: datetime, zone: tzinfo
+) -> int:
+    """Write the profile's tables and a sheet `About`; returns the number of rows in the last table.
 
-    `target` must be able to seek and stays open. Orders are taken one at a time. Raises IonError when a value
+    `target` must be able to seek and stays open. Entries are taken one at a time. Raises IonError when a value
     does not fit a spreadsheet.
     """
     # The library keeps rows in files until the book is closed; in a folder of their own none is left after a failure.
@@ -79,11 +62,10 @@ def write_xlsx(
         about = book.sheet("About")
         merchants: set[str] = set()
         order_count = alarms = 0
-        for stored in orders:
-            entry = entry_of(stored, exported_at)
+        for entry in entries:
             order_count += 1
-            merchants.add(stored.merchant)
-            alarms += bool(stored.order.do_not_ship)
+            merchants.add(entry.stored.merchant)
+            alarms += bool(entry.order.do_not_ship)
             for sheet in sheets:
                 sheet.write(entry)
         for sheet in sheets:
@@ -109,7 +91,7 @@ def write_xlsx(
         )
         _write_about(book, about, facts, profile.tables)
         book.close()
-    return order_count, sheets[-1].rows_written
+    return sheets[-1].rows_written
 
 
 class _Book:
@@ -191,7 +173,7 @@ class _TableSheet:
             refused = self._write_instant(at, cell, alarm)
         elif isinstance(cell, str):
             kind = Kind.LINES if "\n" in cell else column.kind if column.kind in {Kind.LINES, Kind.FLAG} else Kind.TEXT
-            refused = sheet.write_string(self._row, at, _fitting(cell), style(kind, alarm=alarm))
+            refused = sheet.write_string(self._row, at, fitting(cell), style(kind, alarm=alarm))
         elif (number := exact_float(cell)) is None:
             refused = sheet.write_string(self._row, at, plain_number(cell), style(Kind.TEXT, alarm=alarm))
         else:
@@ -219,17 +201,9 @@ class _TableSheet:
 
 def _number_format(kind: Kind, number: Decimal | int) -> str:
     """Shows every digit the number has: at least two decimals for money, as many as needed otherwise."""
-    places = max(_places(number), 2 if kind is Kind.MONEY else 0)
+    places = max(decimal_places(number), 2 if kind is Kind.MONEY else 0)
     whole = "#,##0" if kind is Kind.MONEY else "0"
     return f"{whole}.{'0' * places}" if places else whole
-
-
-def _fitting(text: str) -> str:
-    """The text, or as much of it as a cell can hold with a note that says so."""
-    units = text.encode("utf-16-le")
-    if len(units) <= 2 * MAX_CELL_UNITS:
-        return text
-    return units[: 2 * (MAX_CELL_UNITS - len(_CUT))].decode("utf-16-le", "ignore") + _CUT
 
 
 def _width(column: Column) -> int:
@@ -247,7 +221,7 @@ def _write_about(book: _Book, sheet: Any, facts: Iterable[tuple[str, str | int]]
         if isinstance(value, int):
             sheet.write_number(row, 1, value, book.cell_format(Kind.NUMBER, "0"))
         else:
-            sheet.write_string(row, 1, _fitting(value))
+            sheet.write_string(row, 1, fitting(value))
     row += 2
     for at, heading in enumerate(("Sheet", "Column", "Name in the CSV", "Meaning")):
         sheet.write_string(row, at, heading, book.header)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from unicodedata import normalize
 
 from ion.contract import FIELDS, SECTIONS, Entry, Kind, Language, Section, print_value
+from ion.contract.changes import Change, changes, heading_code
 from ion.contract.languages import SEAL_LABEL
-from ion.notify.changes import Change, changes
 from ion.order import Order
 from ion.seal import GLUED_SEAL_PATTERN
 
@@ -58,7 +58,7 @@ class Blocks:
             place = entry.index[0] if SECTIONS[entry.section].repeated else 0
             grouped.setdefault((entry.section, place), []).append(entry)
         for (code, place), inside in grouped.items():
-            heading = language.heading(_heading_code(code, order), place + 1, counts[code])
+            heading = language.heading(heading_code(code, order), place + 1, counts[code])
             self._blocks[code].append(Block(code, _colon(heading), tuple(self._printed(entry) for entry in inside)))
         proof = self._blocks["proof"][0]
         sealed = PrintedField(SEAL_LABEL, _colon(language.labels["proof"][SEAL_LABEL]), seal)
@@ -147,7 +147,7 @@ def _place(change: Change, previous: Order, order: Order, language: Language) ->
     another line has it now."""
     code = change.code.partition(".")[0]
     if not SECTIONS[code].repeated:
-        return language.heading(_heading_code(code, order))
+        return language.heading(heading_code(code, order))
     removed = change.kind == "removed" and change.code == code
     if removed and code == "line":
         return language.heading("items")
@@ -175,10 +175,6 @@ def _repeated(text: str) -> str:
 
 # What a charset without them may make a colon of, besides what is one to Unicode (NFKC).
 _LIKE_COLONS = "\u02d0\u05c3\u2236\ua789"
-
-
-def _heading_code(code: str, order: Order) -> str:
-    return "delivery_direct" if code == "delivery" and not order.ships_to_hub else code
 
 
 def _colon(text: str) -> str:

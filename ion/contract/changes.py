@@ -1,6 +1,7 @@
 """Changes: what an order says otherwise than when it was told before, in the order of the contract.
 
-Compared are the contract's entries, so what is told here is what the notification shows. Elements that repeat (lines,
+Compared are the contract's entries, so what is told here is what the notification shows. Mails and exports tell it in
+their own words. Elements that repeat (lines,
 discounts, parcels, texts of a list) have no place of their own for people: where the first line is taken away, the
 others are still the same lines. So elements are matched by what they say, the most telling first. What only moved is no
 change: nobody has to correct anything for it.
@@ -12,7 +13,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ion.contract import ORDER_SECTIONS, Entry, Field, Kind, Section, order_entries
+from ion.contract.canonical import Entry, order_entries
+from ion.contract.fields import ORDER_SECTIONS, Field, Kind, Section
 from ion.order import Order
 
 _Element = TypeVar("_Element")
@@ -58,6 +60,11 @@ def changes(previous: Order, order: Order) -> list[Change]:
         for old, new in _matched_blocks(section, before[section.code], after[section.code])
         for change in _between(section, old, new)
     ]
+
+
+def heading_code(code: str, order: Order) -> str:
+    """The code of the heading that a section has in this order: without a hub the parcel goes to the customer."""
+    return "delivery_direct" if code == "delivery" and not order.ships_to_hub else code
 
 
 _Block = tuple[Entry, ...]

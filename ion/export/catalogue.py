@@ -1,0 +1,144 @@
+"""A merchant's catalogue: what the shop knows about its articles and a platform does not state, read from a CSV.
+
+An item never overrides what an order states. It fills in a name, a tariff number, a country of origin, a weight, and
+gives the SKU that the merchant's own programs know the article by.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ion.errors import CatalogueError
+from ion.order import canonical_text, read_decimal
+
+MAX_OCTETS = 32 * 1024 * 1024
+MAX_ITEMS = 200_000
+MAX_CHARACTERS = 1_000  # of one cell
+_MAX_COLUMNS = 200
+
+# Field → headings it is known by, folded: letters and digits only, lower case.
+_HEADINGS: dict[str, tuple[str, ...]] = {
+    "sku": ("sku", "platformsku", "articlenumber", "itemnumber", "productcode", "artikelnummer", "variantsku"),
+    "own_sku": ("ownsku", "mysku", "shopsku", "merchantsku", "internalsku", "erpsku", "eigenesku"),
+    "name": ("name", "productname", "title", "producttitle", "description", "bezeichnung", "titel"),
+    "hs_code": ("hscode", "hstariff", "tariffnumber", "tariffcode", "commoditycode", "zolltarifnummer"),
+    "country_of_origin": ("countryoforigin", "origin", "origincountry", "coo", "madein", "ursprungsland"),
+    "weight": ("weight", "unitweight", "grossweight", "gewicht"),
+    "weight_unit": ("weightunit", "unitofweight", "gewichtseinheit"),
+}
+_FIELD_OF = {heading: field for field, headings in _HEADINGS.items() for heading in headings}
+
+
+@dataclass(frozen=True)
+class CatalogueItem:
+    """One article. `sku`: as orders state it; `own_sku`: as the merchant's own programs do; `country_of_origin`: ISO
+    3166-1 alpha-2; `weight`: of one, in `weight_unit`. None: not known."""
+
+    sku: str
+    own_sku: str | None = None
+    name: str | None = None
+    hs_code: str | None = None
+    country_of_origin: str | None = None
+    weight: Decimal | None = None
+    weight_unit: str | None = None
+
+
+def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
+    """The items of a CSV in UTF-8 with or without BOM, its cells separated by commas, semicolons or tabs.
+
+    The first row names the columns, whatever the case and the marks between words (`HS Code`, `hs_code`); `sku` has to
+    be there, columns of other names are passed over. A row that is there twice is taken once. Raises CatalogueError
+    naming the row and the column for anything else: an empty SKU, a weight that is no number, a country that is no
+    two-letter code, an article that is there twice with different values, a file that is too large.
+    """
+    rows = _rows(_text(octets))
+    columns = _columns(next(rows, []))
+    items: dict[str, CatalogueItem] = {}
+    for number, row in enumerate(rows, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        item = _item(number, row, columns)
+        if items.setdefault(item.sku, item) != item:
+            raise CatalogueError(
+                f"row {number}, column sku: {item.sku!r} was there before with other values; keep one of the rows"
+            )
+        if len(items) > MAX_ITEMS:
+            raise CatalogueError(f"row {number}: more than {MAX_ITEMS} articles; leave out those not sold abroad")
+    return tuple(items.values())
+
+
+def _text(octets: bytes) -> str:
+    if len(octets) > MAX_OCTETS:
+        raise CatalogueError(f"the catalogue has {len(octets)} octets; at most {MAX_OCTETS} are read")
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = octets[: error.start].count(b"\n") + 1
+        raise CatalogueError(f"row {row}: the catalogue is not UTF-8; save it as `CSV UTF-8`") from error
+    if "\0" in text:
+        raise CatalogueError("the catalogue holds NUL characters; save it as `CSV UTF-8`")
+    return text
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    heading = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=heading.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        for number, row in enumerate(reader, start=1):
+            if len(row) > _MAX_COLUMNS:
+                raise CatalogueError(f"row {number}: {len(row)} columns; at most {_MAX_COLUMNS} are read")
+            yield row
+    except csv.Error as error:
+        raise CatalogueError(f"row {number + 1}: quotes that do not close, or no CSV ({error})") from error
+
+
+def _columns(heading: list[str]) -> dict[str, int]:
+    """Field → its place in a row."""
+    found: dict[str, int] = {}
+    for place, name in enumerate(heading):
+        field = _FIELD_OF.get(re.sub(r"[\W_]", "", name.casefold()))
+        if field in found:
+            raise CatalogueError(f"row 1: columns {heading[found[field]]!r} and {name!r} both mean {field}; remove one")
+        if field:
+            found[field] = place
+    if "sku" not in found:
+        shown = ", ".join(repr(name[:40]) for name in heading[:10]) or "none"
+        raise CatalogueError(f"row 1: no column sku; found {shown}")
+    return found
+
+
+def _item(number: int, row: list[str], columns: dict[str, int]) -> CatalogueItem:
+    stated: dict[str, str | None] = {}
+    for field, place in columns.items():
+        cell = row[place] if place < len(row) else ""
+        if len(cell) > MAX_CHARACTERS:
+            raise CatalogueError(f"row {number}, column {field}: {len(cell)} characters; at most {MAX_CHARACTERS}")
+        stated[field] = canonical_text(cell)
+    sku, weight, origin = stated["sku"], stated.pop("weight", None), stated.pop("country_of_origin", None)
+    if sku is None:
+        raise CatalogueError(f"row {number}, column sku: empty; give the SKU or remove the row")
+    if origin is not None and not re.fullmatch("[A-Za-z]{2}", origin):
+        raise CatalogueError(
+            f"row {number}, column country_of_origin: {origin!r} is no code of two letters (ISO 3166-1), such as PT"
+        )
+    return CatalogueItem(
+        sku=sku,
+        **{name: value for name, value in stated.items() if name != "sku"},
+        country_of_origin=origin.upper() if origin else None,
+        weight=None if weight is None else _weight(number, weight),
+    )
+
+
+def _weight(number: int, text: str) -> Decimal:
+    try:
+        weight = read_decimal(text)
+    except ValueError:
+        weight = Decimal(-1)
+    if weight < 0:
+        raise CatalogueError(f"row {number}, column weight: {text!r} is no weight; write it with a point, such as 0.25")
+    return weight
