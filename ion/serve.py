@@ -17,6 +17,7 @@ from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
 from ion.nightly import Steps, fetch_accounts, nightly_jobs
 from ion.retention import Retention
+from ion.rows import RowMaker
 from ion.schedule import Schedule
 from ion.sender import Sender
 from ion.store import Store, open_store
@@ -78,6 +79,7 @@ class Service:
             on_received=self.worker.notify,
         )
         self.sender = Sender(store, settings)
+        self.rows = RowMaker(store)
         steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
         self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
         self.retention = Retention(store, settings) if nightly else None
@@ -90,6 +92,7 @@ class Service:
             self._worker_thread.start()
             self.fetchers.start()
             self.sender.start()
+            self.rows.start()
             if self.schedule:
                 self.schedule.start()
             if self.retention:
@@ -104,6 +107,7 @@ class Service:
             self.retention.stop()
         if self.schedule:
             self.schedule.stop()
+        self.rows.stop()
         self.sender.stop()
         self.fetchers.stop()
         self.listener.stop()

@@ -15,7 +15,7 @@ LEVELS = [
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
-    {"worker", "reparse", "schedule", "retention", "intake", "web"},
+    {"worker", "reparse", "schedule", "retention", "intake", "web", "rows"},
     {"watch", "nightly"},
     {"sender"},
     {"serve"},

@@ -4,6 +4,7 @@
     tables, dialect, guard                  what a file is made of and how a CSV spells it
     csv_file, xlsx_file                     how they are written
     columns, order_columns, line_columns, address_columns, added_columns    the declarations
+    ready_rows                              the rows of an order made once, when it comes in
     cells, facts, totals, charges, changed, catalogue                       what stands in a cell
 
 The room needs no database: it takes anything with the attributes of `ExportOrder`.
@@ -23,6 +24,7 @@ from ion.export.catalogue import CatalogueItem, read_catalogue
 from ion.export.columns import Entry, ExportOrder, Options
 from ion.export.csv_file import write_csv
 from ion.export.profiles import PROFILES, VERSIONS, profile_named
+from ion.export.ready_rows import ReadyRows, are_ready, filled, rows_of
 from ion.export.tables import Profile, file_name
 from ion.files import write_whole
 
@@ -34,10 +36,12 @@ __all__ = [
     "ExportSummary",
     "Options",
     "Profile",
+    "ReadyRows",
     "export_orders",
     "file_name",
     "profile_named",
     "read_catalogue",
+    "rows_of",
 ]
 
 Catalogue = Callable[[str], Mapping[str, CatalogueItem]]
@@ -111,10 +115,12 @@ class _Entries:
         self._options = options
         self._items: dict[str, Mapping[str, CatalogueItem]] = {}
         self.order_count = 0
+        self.ready_rows = 0
         self.notes = _Notes()
         self.unknown_skus: set[str] = set()
 
-    def of(self, orders: Iterable[ExportOrder]) -> Iterator[Entry]:
+    def of(self, orders: Iterable[ExportOrder]) -> Iterator[Entry | str]:
+        """Each order as columns see it, or the text of its rows where that was kept."""
         most = self._profile.most_orders
         for stored in orders:
             self.order_count += 1
@@ -124,6 +130,11 @@ class _Entries:
                     "`ion export -o FILE` writes as many files as it takes"
                 )
             items = self._items_of(stored.merchant)
+            ready = are_ready(stored, self._profile, items)
+            if ready is not None:
+                self.ready_rows += ready.count
+                yield filled(ready, stored, self._exported_at)
+                continue
             if items:
                 self.unknown_skus |= {line.sku for line in stored.order.lines if line.sku and line.sku not in items}
             say = self.notes.about(stored.order.order_number)
@@ -176,13 +187,14 @@ def _write(
     hashing = _Hashing(target)
     sink = cast("BinaryIO", hashing)
     if profile.suffix == "csv":
-        row_count = write_csv(profile, entries.of(orders), sink)
+        row_count = write_csv(profile, entries.of(orders), sink) + entries.ready_rows
     else:
         from ion.export.xlsx_file import write_xlsx  # slow to import, and not needed for CSV
 
         # A zip archive is not written front to back, and pipes cannot seek: it is made beside and copied.
         with tempfile.TemporaryFile(prefix="ion-") as made:
-            row_count = write_xlsx(profile, entries.of(orders), made, exported_at=exported_at, zone=zone)
+            rows = cast("Iterator[Entry]", entries.of(orders))  # rows are kept of a CSV only
+            row_count = write_xlsx(profile, rows, made, exported_at=exported_at, zone=zone)
             made.seek(0)
             shutil.copyfileobj(made, sink, 1024 * 1024)
     return ExportSummary(

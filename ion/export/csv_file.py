@@ -41,8 +41,9 @@ class _Encoded:
         self._characters = 0
 
 
-def write_csv(profile: Profile, entries: Iterable[Entry], target: BinaryIO) -> int:
-    """Write the profile's first table; returns the number of rows below the header.
+def write_csv(profile: Profile, entries: Iterable[Entry | str], target: BinaryIO) -> int:
+    """Write the profile's first table; returns the number of rows made below the header, without those that came as
+    text.
 
     Entries are taken one at a time and never held. `target` stays open.
     """
@@ -55,7 +56,7 @@ def write_csv(profile: Profile, entries: Iterable[Entry], target: BinaryIO) -> i
         quoting=csv.QUOTE_ALL if dialect.quote_all else csv.QUOTE_MINIMAL,
     )
     heading = [title(column) if dialect.titles else column.name for column in table.columns]
-    rows = _rows(table, dialect, entries)
+    rows = _rows(table, dialect, _made(entries, sink))
     if table.item_column is None:
         writer.writerow(heading)
         row_count = _write(writer, rows)
@@ -63,6 +64,15 @@ def write_csv(profile: Profile, entries: Iterable[Entry], target: BinaryIO) -> i
         row_count = _write_widened(writer, heading, table.item_column.name, rows)
     sink.flush()
     return row_count
+
+
+def _made(entries: Iterable[Entry | str], sink: _Encoded) -> Iterator[Entry]:
+    """The entries whose rows are still to be made; the text of others goes on as it is, in its place."""
+    for entry in entries:
+        if isinstance(entry, str):
+            sink.write(entry)
+        else:
+            yield entry
 
 
 def _rows(table: Table, dialect: Dialect, entries: Iterable[Entry]) -> Iterator[list[str]]:

@@ -48,7 +48,7 @@ from ion.store.messages import (
     NewMessage,
     NoSuchAddressError,
 )
-from ion.store.orders import ExportOrder, Orders
+from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
@@ -94,6 +94,7 @@ __all__ = [
     "JobState",
     "Judgement",
     "KeptMessage",
+    "KeptRows",
     "Merchant",
     "MessageChange",
     "MessageState",

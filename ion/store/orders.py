@@ -1,9 +1,10 @@
 """Orders: the newest applied revision of each, its history, and its way out to the exports."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,41 +21,89 @@ _ROWS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
+class KeptRows:
+    """The rows of an order in a profile (with its version), as the export room made them when it came in."""
+
+    profile: str
+    text: str
+    count: int
+
+
+@dataclass(frozen=True)
 class ExportOrder:
     """An order as an export takes it. `received_at`: when the mail that brought this revision came; `issued_at`: what
-    its notification says; `grade`: what that mail proved; `warnings`: sentences for staff, which may quote values.
-    `shop_order_number`: under which the shop has it, None where it was not entered; `previous`: the order as the last
-    batch of the same profile had it, None the first time and outside of batches."""
+    its notification says; `grade`: what that mail proved; `problems_json`: what was found in it. `shop_order_number`:
+    under which the shop has it, None where it was not entered; `previous_json`: the order as the last batch of the same
+    profile had it, None the first time and outside of batches. The orders themselves are built when asked for."""
 
     id: int
     merchant: str
-    order: Order
+    content_json: str
     revision: int
     state: str
     received_at: datetime
     applied_at: datetime
     issued_at: datetime | None
     grade: str
-    warnings: tuple[str, ...]
+    problems_json: str
     shop_order_number: str | None = None
-    previous: Order | None = None
+    previous_json: str | None = None
+    kept_rows: KeptRows | None = None
+
+    @cached_property
+    def order(self) -> Order:
+        return order_of(self.content_json)
+
+    @cached_property
+    def previous(self) -> Order | None:
+        return order_of(self.previous_json) if self.previous_json else None
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for staff, which may quote values."""
+        return tuple(problem["message"] for problem in json.loads(self.problems_json))
 
 
 class Orders(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
-    def orders_for_export(self, merchant: str | None = None, since: datetime | None = None) -> Iterator[ExportOrder]:
+    def orders_for_export(
+        self, merchant: str | None = None, since: datetime | None = None, *, kept_rows: str | None = None
+    ) -> Iterator[ExportOrder]:
         """Every order (of one merchant) that is not erased, in the order they first came; with `since`, those whose
-        newest revision was received at or after that instant.
+        newest revision was received at or after that instant. `kept_rows`: a profile with its version; of an order
+        whose rows are kept in it only these are fetched, and not the order.
 
         Streams in constant memory. The reading transaction lives until the iterator is exhausted or closed.
         """
         with self.reading() as connection:
             rows = connection.execution_options(stream_results=True, yield_per=_ROWS_AT_ONCE).execute(
-                _export_query(merchant, since)
+                _export_query(merchant, since, kept_rows)
             )
             for row in rows:
                 yield export_order(row)
+
+    def orders_without_rows(self, profile: str, limit: int) -> tuple[tuple[int, int, Order], ...]:
+        """Up to `limit` orders whose rows are not kept in that profile (with its version): id, revision, order."""
+        rows, order = tables.OrderRows, tables.OrderRow
+        # Two ranges of an index; by the condition that it is another one, all would be looked at.
+        others = sa.or_(col(rows.profile) < profile, col(rows.profile) > profile)
+        query = (
+            sa.select(col(order.id), col(order.revision), col(order.content_json))
+            .join_from(rows, order, col(order.id) == col(rows.order_id))
+            .where(others, col(order.erased_at).is_(None))
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            found: Any = connection.execute(query).all()
+        return tuple((order_id, revision, order_of(content)) for order_id, revision, content in found)
+
+    def keep_rows(self, made: Sequence[tuple[int, int, KeptRows]]) -> None:
+        """Keep the rows of orders, each of its revision; those of an order that has changed meanwhile are not kept."""
+        with self.writing() as connection:
+            sql = PlainSql(connection)
+            for order_id, revision, rows in made:
+                sql.run(_KEEP_ROWS, rows.profile, rows.text, rows.count, order_id, order_id, revision)
 
     def order(self, merchant: str, platform: str, order_number: str) -> Order | None:
         """The newest applied revision of one order; None where there is none, or it was erased."""
@@ -112,13 +161,24 @@ def update_order(connection: sa.Connection, order_id: int, content: Content, rev
 
 
 def _enter_due(sql: PlainSql, merchant: str, order_id: int, now: datetime) -> None:
-    """The newest revision of the order is in no batch yet. One that was due before stays due since then."""
+    """The newest revision of the order is in no batch yet, and its rows are not made. One that was due before stays
+    due since then."""
     sql.run(_DUE, order_id, now, merchant, True)
+    sql.run(_NO_ROWS, order_id)
 
 
 _DUE = (
     "INSERT INTO export_due (profile_id, order_id, since)"
     " SELECT id, ?, ? FROM export_profile WHERE merchant = ? AND active = ? ON CONFLICT DO NOTHING"
+)
+
+_KEEP_ROWS = (
+    "UPDATE order_rows SET profile = ?, text = ?, count = ? WHERE order_id = ?"
+    " AND EXISTS (SELECT 1 FROM orders WHERE id = ? AND revision = ? AND erased_at IS NULL)"
+)
+_NO_ROWS = (
+    "INSERT INTO order_rows (order_id, profile, text, count) VALUES (?, '', '', 0)"
+    " ON CONFLICT (order_id) DO UPDATE SET profile = '', text = '', count = 0"
 )
 
 
@@ -139,8 +199,10 @@ def _insert_lines(sql: PlainSql, order_id: int, content: Content) -> None:
     sql.insert_all("order_line", ("order_id", "position", *LineSummary._fields), rows)
 
 
-def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*tuple[Any, ...]]":
-    query = export_columns(sa.null()).order_by(col(tables.OrderRow.id))
+def _export_query(
+    merchant: str | None, since: datetime | None, kept_rows: str | None = None
+) -> "sa.Select[*tuple[Any, ...]]":
+    query = export_columns(sa.null(), kept_rows).order_by(col(tables.OrderRow.id))
     if merchant is not None:
         query = query.where(col(tables.OrderRow.merchant) == merchant)
     if since is not None:
@@ -148,14 +210,16 @@ def _export_query(merchant: str | None, since: datetime | None) -> "sa.Select[*t
     return query
 
 
-def export_columns(previous: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, ...]]":
+def export_columns(previous: "sa.ColumnElement[Any]", kept_rows: str | None = None) -> "sa.Select[*tuple[Any, ...]]":
     """What `export_order` makes an order of: a row for each order that is not erased. `previous`: the content of the
-    revision that it is to be compared with."""
+    revision that it is to be compared with. `kept_rows`: as in `orders_for_export`."""
+    content, rows = col(tables.OrderRow.content_json), tables.OrderRows
+    is_kept = sa.and_(col(rows.profile) == (kept_rows or ""), col(rows.count) > 0)
     return (
         sa.select(
             col(tables.OrderRow.id),
             col(tables.OrderRow.merchant),
-            col(tables.OrderRow.content_json),
+            sa.case((is_kept, ""), else_=content).label("content_json") if kept_rows else content,
             col(tables.OrderRow.revision),
             col(tables.OrderRow.state),
             col(tables.OrderRow.shop_order_number),
@@ -165,6 +229,9 @@ def export_columns(previous: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, 
             col(tables.Notification.grade),
             col(tables.Notification.problems_json),
             previous.label("previous_json"),
+            col(rows.profile).label("rows_profile"),
+            col(rows.text).label("rows_text"),
+            col(rows.count).label("rows_count"),
         )
         .join_from(
             tables.OrderRow,
@@ -176,23 +243,26 @@ def export_columns(previous: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, 
         )
         .join(tables.Notification, col(tables.Notification.id) == col(tables.OrderRevision.notification_id))
         .join(tables.Message, col(tables.Message.id) == col(tables.Notification.message_id))
+        .outerjoin(rows, col(rows.order_id) == col(tables.OrderRow.id))
         .where(col(tables.OrderRow.erased_at).is_(None))
     )
 
 
 def export_order(row: Any) -> ExportOrder:
     """An order from a row of `export_columns`."""
+    kept = KeptRows(row.rows_profile, row.rows_text, row.rows_count) if row.rows_profile else None
     return ExportOrder(
         id=row.id,
         merchant=row.merchant,
-        order=order_of(row.content_json),
+        content_json=row.content_json,
         revision=row.revision,
         state=row.state,
         received_at=row.received_at,
         applied_at=row.applied_at,
         issued_at=row.issued_at,
         grade=row.grade,
-        warnings=tuple(problem["message"] for problem in json.loads(row.problems_json)),
+        problems_json=row.problems_json,
         shop_order_number=row.shop_order_number,
-        previous=order_of(row.previous_json) if row.previous_json else None,
+        previous_json=row.previous_json,
+        kept_rows=kept,
     )

@@ -588,6 +588,7 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
     event = tables.OrderEvent
     connection.execute(sa.update(event).where(col(event.order_id).in_(ids)).values(shop_order_number=None))
     connection.execute(sa.delete(line).where(col(line.order_id).in_(ids)))
+    connection.execute(sa.delete(tables.OrderRows).where(col(tables.OrderRows.order_id).in_(ids)))
     connection.execute(sa.update(revision).where(col(revision.order_id).in_(ids)).values(content_json=""))
     connection.execute(
         sa.update(order)

@@ -225,6 +225,18 @@ class OrderLine(Base, table=True):
     currency: str | None
 
 
+class OrderRows(Base, table=True):
+    """The rows that an export writes of an order's newest revision, derived: in which profile with its version (""
+    where they are still to be made), their text, and how many they are."""
+
+    __tablename__ = "order_rows"
+
+    order_id: int = Field(foreign_key="orders.id", primary_key=True)
+    profile: str = Field(index=True)
+    text: str
+    count: int
+
+
 class Notification(Base, table=True):
     """One notification found in a message: what it proved, and what became of it. `reason` names why where that is
     not `applied`; `evidence_json`: what was checked to decide it, and the rule that decided; `decision`: what a person
