@@ -156,6 +156,18 @@ def test_a_csv_for_excel_calculates_nothing_where_the_wrong_delimiter_is_taken(f
     assert active(opened([path], folder, "en-US", delimiter=delimiter)[path.stem]) == []
 
 
+def test_an_import_calculates_nothing_in_a_spreadsheet(folder: Path) -> None:
+    stored = hostile(list(injections()), 20)
+    paths = []
+    for profile in PROFILES.values():
+        if profile.dialect.guard is Guard.FORMULAS:
+            paths.append(folder / f"import-{profile.name}.csv")
+            export_orders(stored, profile.name, paths[-1], exported_at=AT, zone=BERLIN)
+    assert len(paths) == 7
+    books = opened(paths, folder, "en-US", delimiter=",")
+    assert {name: active(book) for name, book in books.items()} == {path.stem: [] for path in paths}
+
+
 @pytest.mark.long
 def test_no_text_that_wants_to_be_a_formula_is_one_in_any_column_of_a_file_for_people(folder: Path) -> None:
     stored = hostile(list(injections()), 200)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -39,6 +40,7 @@ __all__ = [
     "ReadyRows",
     "export_orders",
     "file_name",
+    "in_files",
     "profile_named",
     "read_catalogue",
     "rows_of",
@@ -64,6 +66,17 @@ class ExportSummary:
     sha256: str
     notes: tuple[str, ...] = ()
     unknown_skus: tuple[str, ...] = ()
+
+
+def in_files(orders: Iterable[ExportOrder], profile: Profile) -> Iterator[Iterator[ExportOrder]]:
+    """The orders in as many groups as the profile needs files: one, unless a file of it holds only so many.
+
+    A group is to be used up before the next one is asked for.
+    """
+    waiting = iter(orders)
+    yield islice(waiting, profile.most_orders)
+    for first in waiting:
+        yield chain((first,), islice(waiting, (profile.most_orders or 1) - 1))
 
 
 class _Hashing:
@@ -100,6 +113,10 @@ class _Notes:
 
         return say
 
+    def on_file(self, note: str) -> None:
+        """Take a note on the file as a whole."""
+        self._notes[note] = None
+
     def all(self) -> tuple[str, ...]:
         further = (f"{self._further} further notes of this kind are not listed",) if self._further else ()
         return (*self._notes, *further)
@@ -117,6 +134,10 @@ class _Entries:
         self.order_count = 0
         self.ready_rows = 0
         self.notes = _Notes()
+        for name in profile.options:
+            if getattr(options, name) is None:
+                words = name.replace("_", " ")
+                self.notes.on_file(f"the {words} is not filled in; `ion export --{name.replace('_', '-')}` gives it")
         self.unknown_skus: set[str] = set()
 
     def of(self, orders: Iterable[ExportOrder]) -> Iterator[Entry | str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ion.errors import UnknownProfileError
 from ion.export.added_columns import CATALOGUE, CHANGED, SHOP_ORDER_NUMBER
+from ion.export.bookkeeping import BOOKKEEPING
 from ion.export.columns import OrderColumn
 from ion.export.dialect import Dialect
 from ion.export.guard import Guard
@@ -24,6 +25,7 @@ from ion.export.order_columns import (
     SHIPPING,
     STATUS,
 )
+from ion.export.shops import SHOPS
 from ion.export.tables import Profile, Table
 
 _ORDER: tuple[OrderColumn, ...] = (
@@ -129,7 +131,7 @@ EXCEL = (
     _for_excel("fr", "the same with a French one", replace(_IN_EXCEL, delimiter=";", decimal_mark=",")),
 )
 
-VERSIONS: tuple[Profile, ...] = (XLSX_2, STANDARD_2, *EXCEL, XLSX_1, STANDARD_1)
+VERSIONS: tuple[Profile, ...] = (XLSX_2, STANDARD_2, *EXCEL, *SHOPS, *BOOKKEEPING, XLSX_1, STANDARD_1)
 """Every profile in every version, the newest of each first."""
 
 PROFILES: dict[str, Profile] = {}

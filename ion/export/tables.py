@@ -68,7 +68,8 @@ class Profile:
     """What a file holds: one table for CSV, several for a spreadsheet. The last table is the one whose rows count.
 
     `audience`: whom it is for, in a few words; `dialect`: how a CSV spells it; `subject`: what the file's name says it
-    holds; `most_orders`: how many one file may hold, None for any number.
+    holds; `most_orders`: how many one file may hold, None for any number;
+    `options`: names of the `Options` without which columns are empty that the importing program asks for.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Profile:
     dialect: Dialect = PLAIN
     subject: str = "orders"
     most_orders: int | None = None
+    options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
