@@ -142,8 +142,8 @@ def million(out: Out, rounds: int, lines: int) -> None:
                     capture_output=True,
                     check=True,
                 )
-                seconds, peak = done.stdout.split()
-                results.append((float(seconds), int(peak)))
+                seconds, kibibytes = done.stdout.split()
+                results.append((float(seconds), int(kibibytes)))
                 sizes[who] = target.stat().st_size
                 target.unlink()
         conditions(
@@ -152,8 +152,8 @@ def million(out: Out, rounds: int, lines: int) -> None:
             f"SQLite, all written as {PROFILE} to a file of {sizes['ours'] / 1e9:.1f} GB, its digest taken on the way",
             "and the file brought to the disk; the rows were made when the orders came in. The bare cursor: the",
             "driver's own, over the same SELECT, its rows to `csv.writer` and so, with nothing put in, to a file of",
-            f"{sizes['bare'] / 1e9:.1f} GB. Each in a process of its own, {rounds} rounds in turn; seconds of wall time;",
-            "memory is the peak of the whole process.",
+            f"{sizes['bare'] / 1e9:.1f} GB. Each in a process of its own, {rounds} rounds in turn; seconds of wall",
+            "time; memory is the peak of the whole process.",
         )
     ratios = [ours[0] / bare[0] for ours, bare in zip(found["ours"], found["bare"], strict=True)]
     peak = max(peak for _, peak in found["ours"]) / 1024
