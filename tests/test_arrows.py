@@ -32,6 +32,8 @@ LEVELS = [
         "cli_template",
         "cli_nightly",
     },
+    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_alerts", "cli_dkim", "cli_outbox", "cli_template"}
+    | {"cli_catalogue"},
     {"cli"},
     {"__main__"},
 ]

@@ -21,6 +21,7 @@ serves SQLite and PostgreSQL.
     outgoing            mail on its way to the relay
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
+    catalogue           what a merchant knows of its articles
     batches             what is due for which profile, and the files it was published in
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
@@ -30,6 +31,7 @@ serves SQLite and PostgreSQL.
 
 from ion.store.batches import Batch, Batches, ExportProfile, NoSuchProfileError, OrdersChangedError, WrittenFile
 from ion.store.bounces import Alert, Bounces
+from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
 from ion.store.checks import Checks
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
@@ -75,7 +77,10 @@ __all__ = [
     "RULE_KINDS",
     "AddedMessage",
     "Alert",
+    "Article",
     "Batch",
+    "CatalogueArticle",
+    "CatalogueChange",
     "ClaimLostError",
     "ClaimedMessage",
     "CursorMovedError",
@@ -124,6 +129,7 @@ __all__ = [
     "TrustPolicy",
     "TrustRule",
     "TrustRuleError",
+    "UnknownSku",
     "WrittenFile",
     "open_store",
 ]
@@ -141,6 +147,7 @@ class Store(
     Decisions,
     Orders,
     Batches,
+    Catalogues,
     Outgoings,
     Bounces,
     Jobs,

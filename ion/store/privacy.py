@@ -617,5 +617,7 @@ def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
     connection.execute(sa.delete(event).where(col(event.subscription_id).in_(subscriptions)))
     connection.execute(sa.delete(told).where(col(told.merchant) == name))
     connection.execute(sa.delete(tables.Alert).where(col(tables.Alert.merchant) == name))
+    item = tables.CatalogueItem
+    connection.execute(sa.delete(item).where(col(item.merchant) == name))
     own = {"sender": None, "reply_to": None, "relay": None}
     connection.execute(sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(**own))
