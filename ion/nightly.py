@@ -12,7 +12,7 @@ that is cut off at any point and done again publishes what is left, and nothing 
 import io
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import PurePath
 from typing import Any
@@ -22,7 +22,7 @@ import structlog
 
 from ion.config import Settings
 from ion.errors import IonError
-from ion.export import ExportSummary, Profile, export_orders, file_name, profile_named
+from ion.export import CatalogueItem, ExportSummary, Profile, export_orders, file_name, profile_named
 from ion.schedule import DailyJob, Run
 from ion.store import Batch, ExportOrder, ExportProfile, Merchant, OrdersChangedError, Store, WrittenFile
 
@@ -64,6 +64,9 @@ class Published:
             for one in self.batches
         ]
         told["left_out"] = dict(self.left_out)
+        for name in ("notes", "unknown_skus"):
+            if said := [one for batch in self.batches for one in batch.summary[name]]:
+                told[name] = sorted(set(said))
         if self.unwritten:
             told["unwritten"] = {str(order_id): reason for order_id, reason in self.unwritten.items()}
         return told
@@ -119,12 +122,13 @@ def publish_due(
     """Publish what is due for a profile since before `until` (aware), file by file. Raises StoreError."""
     last = store.batches(merchant.name, profile=profile.name, limit=1)
     left_out = store.left_out(merchant.name, profile.id, last[0].published_at if last else None)
+    items = catalogue_of(store, merchant.name)
     batches: list[Batch] = []
     unwritten: dict[int, str] = {}
     writings = 0
     while due := store.due_orders(profile.id, before=until, limit=BATCH_ORDERS, without=tuple(unwritten)):
         renew()
-        written = _written(settings, merchant, profile, business_date, due, left_out, unwritten)
+        written = _written(settings, merchant, profile, business_date, due, items, left_out, unwritten)
         if written is None:
             continue
         try:
@@ -143,6 +147,7 @@ def _written(
     profile: ExportProfile,
     business_date: date,
     due: Sequence[ExportOrder],
+    items: Mapping[str, CatalogueItem],
     left_out: Mapping[str, int],
     unwritten: dict[int, str],
 ) -> WrittenFile | None:
@@ -150,12 +155,12 @@ def _written(
     `unwritten`, and None is returned: the others are to be written without them."""
     zone, chosen = zone_of(merchant, settings), profile_of(profile)
     try:
-        raw, summary = _file_of(due, chosen, zone)
+        raw, summary = _file_of(due, chosen, items, zone)
     except IonError:
         before = len(unwritten)
         for one in due:
             try:
-                _file_of([one], chosen, zone)
+                _file_of([one], chosen, items, zone)
             except IonError as error:
                 unwritten[one.id] = str(error)
         if len(unwritten) == before:
@@ -164,7 +169,7 @@ def _written(
         log.error("orders cannot be exported", **found)  # noqa: TRY400  # no traceback: values
         return None
     name = PurePath(file_name(chosen, business_date, zone))
-    said: dict[str, Any] = {"left_out": dict(left_out)}
+    said: dict[str, Any] = {"left_out": dict(left_out), "notes": summary.notes, "unknown_skus": summary.unknown_skus}
     return WrittenFile(
         profile=str(chosen),
         # Who fetches files sees by the number that none is missing.
@@ -181,9 +186,16 @@ def profile_of(profile: ExportProfile) -> Profile:
     return profile_named(profile.name)
 
 
-def _file_of(orders: Sequence[ExportOrder], profile: Profile, zone: ZoneInfo) -> tuple[bytes, ExportSummary]:
-    made = io.BytesIO()
-    summary = export_orders(orders, profile.name, made, exported_at=datetime.now(UTC), zone=zone)
+def catalogue_of(store: Store, merchant: str) -> dict[str, CatalogueItem]:
+    """What a merchant's catalogue knows of its articles, by SKU, as exports take it. Raises StoreError."""
+    return {sku: CatalogueItem(**asdict(article)) for sku, article in store.catalogue(merchant).items()}
+
+
+def _file_of(
+    orders: Sequence[ExportOrder], profile: Profile, items: Mapping[str, CatalogueItem], zone: ZoneInfo
+) -> tuple[bytes, ExportSummary]:
+    made, now = io.BytesIO(), datetime.now(UTC)
+    summary = export_orders(orders, profile, made, exported_at=now, zone=zone, catalogue=lambda _: items)
     return made.getvalue(), summary
 
 

@@ -31,9 +31,8 @@ LEVELS = [
         "cli_outbox",
         "cli_template",
         "cli_nightly",
+        "cli_catalogue",
     },
-    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_alerts", "cli_dkim", "cli_outbox", "cli_template"}
-    | {"cli_catalogue"},
     {"cli"},
     {"__main__"},
 ]

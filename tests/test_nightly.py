@@ -12,7 +12,7 @@ import pytest
 
 from ion.config import Settings
 from ion.errors import IonError, StoreError
-from ion.export import export_orders
+from ion.export import CatalogueItem, export_orders
 from ion.nightly import Steps, fetch_accounts, night, nightly_jobs, publish_due
 from ion.order import Document, Order
 from ion.schedule import Run
@@ -254,6 +254,30 @@ def test_a_published_file_is_fetched_again_byte_for_byte_and_who_did_is_known(st
     assert [by for _, by in store.downloads(batch.id)] == ["nightly job"]
     with pytest.raises(StoreError, match="no published file 99"):
         store.batch(99)
+
+
+def test_a_catalogue_fills_the_files_and_what_it_does_not_know_is_named(store: Store) -> None:
+    order = small_order()
+    (line,) = order.lines
+    lines = (line.model_copy(update={"sku": "S-1"}), line.model_copy(update={"sku": "S-2"}))
+    store.load_catalogue("default", [CatalogueItem("S-1", "OWN-1", "Own name", None, None, None, None)], replace=False)
+    apply(store, judged(an_order("A", lines=lines)))
+    detail = night(store, Settings(), Steps(), a_run())
+    assert [one["unknown_skus"] for one in detail["profiles"]] == [["S-2"], ["S-2"]]
+    raw = store.batch_octets(store.batches()[0].id) or b""
+    rows = list(csv.DictReader(io.StringIO(raw.decode(), newline="")))
+    assert [(row["sku"], row["own_sku"]) for row in rows] == [("S-1", "OWN-1"), ("S-2", "")]
+
+
+def test_what_a_profile_cannot_carry_is_said_in_the_run_and_with_the_file(store: Store) -> None:
+    store.use_export_profile("default", "woocommerce")
+    (line,) = small_order().lines
+    apply(store, judged(an_order("A", lines=(line.model_copy(update={"name": "Hat | red: big"}),))))
+    detail = night(store, Settings(), Steps(), a_run())
+    notes = next(one["notes"] for one in detail["profiles"] if one["profile"] == "woocommerce")
+    assert notes and all("order A" in note for note in notes)
+    (batch,) = store.batches(profile="woocommerce")
+    assert batch.summary["notes"] == notes
 
 
 # Profiles of a merchant
