@@ -6,6 +6,7 @@ import string
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from itertools import product
 
 import pytest
@@ -235,6 +236,25 @@ def test_what_was_found_in_other_texts_never_changes_what_is_found(texts: list[s
     for text in texts:
         finder = language("en").finder
         assert list(finder.find(text, glued=glued, known=known)) == list(finder.find(text, glued=glued))
+
+
+@given(st.lists(_pieces, max_size=40).map("".join), st.booleans(), st.sampled_from(["en", "de", "ja"]))
+@settings(max_examples=300)
+@example("Total\nUnit price:Unit\nprice: \nUnit price :x\nUnit price\uff1a", False, "en")
+@example("Item 1 of 2:\nAddress line 1:?ddress line 2:\n\ufffd:", True, "en")
+def test_an_anchor_is_found_by_a_shortcut_just_where_the_walk_finds_it(text: str, glued: bool, tag: str) -> None:
+    seen: tuple[Known, Known] = {}, {}
+    found = list(language(tag).finder.find(text, glued=glued, known=seen[0]))
+    assert found == list(_walking_finder(tag).find(text, glued=glued, known=seen[1]))
+    joined = [any(joined for _, _, joined in known.values()) for known in seen]
+    assert joined[0] == joined[1]
+
+
+@cache
+def _walking_finder(tag: str) -> AnchorFinder[Anchor]:
+    finder = AnchorFinder(language(tag).anchors)
+    finder._colon, finder._lines = re.compile(":"), {}
+    return finder
 
 
 @each_language

@@ -2,17 +2,18 @@
 
 An anchor ends in a colon, and colons are few. So each colon is looked at once, and the text before it is walked
 backwards through a tree of all anchors, character by character: the cost does not grow with the number of anchors.
+Most need no walk: the letters before a colon are no ending of an anchor, or all of its line is one.
 A blank of an anchor is any run of blanks or line breaks in the text. Where mail programs break lines without a blank
 (behind a hyphen, between ideographs) a line break is passed over too.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-COLONS = ":\uff1a"
-_COLON = re.compile(f"[{COLONS}]")
+_WIDE_COLON = "\uff1a"
+COLONS = f":{_WIDE_COLON}"
 _NUMBER = "#"
 # Letters that are put in place of lost ones: a text in which labels can be read at all needs far less.
 _SOME_GUESSES = 2000
@@ -23,6 +24,8 @@ _DIGITS = "0123456789"
 LOST_LETTERS = "?\ufffd"
 """What stands where a charset had no letter."""
 _BRANCHING = frozenset(_DIGITS + LOST_LETTERS)
+_SHIFTY = rf"\s{_DIGITS}{LOST_LETTERS}"  # characters that may stand for something else than themselves
+_LONGEST_ENDING = 3
 _END = ""  # the edge of the tree that says what ends here
 
 Meaning = TypeVar("Meaning")
@@ -44,11 +47,23 @@ class AnchorFinder(Generic[Meaning]):
 
     def __init__(self, meanings: Mapping[str, Meaning]) -> None:
         self._tree: dict[str, Any] = {}
-        for text, meaning in meanings.items():
+        found = {text.replace("{n}", _NUMBER).replace("{count}", _NUMBER): meanings[text] for text in meanings}
+        for text, meaning in found.items():
             node = self._tree
-            for character in reversed(text.replace("{n}", _NUMBER).replace("{count}", _NUMBER)):
+            for character in reversed(text):
                 node = node.setdefault(character, {})
             node[_END] = meaning
+        self._colon = _colon_behind(found)
+        self._lines = {text: meaning for text, meaning in found.items() if self._is_whole(text)}
+
+    def _is_whole(self, text: str) -> bool:
+        """True for an anchor that is found whatever stands in the lines before its own, glued or not."""
+        node = self._tree
+        for character in reversed(text):
+            node = node[character]
+        walk = _Walk(f"\n{text}", False, [0])
+        found = walk.longest(self._tree, len(walk.text))
+        return found == (1, node[_END]) and not walk.joined and " " not in node and re.search(r"[\d#?]", text) is None
 
     def find(self, text: str, *, glued: bool = False, known: Known | None = None) -> Iterator[Found[Meaning]]:
         """Every anchor in `text`, in reading order, none overlapping another.
@@ -60,11 +75,16 @@ class AnchorFinder(Generic[Meaning]):
         """
         floor, guesses = 0, [_SOME_GUESSES + int(_GUESSES_A_CHARACTER * len(text))]
         known = {} if known is None else known
-        for colon in _COLON.finditer(text):
+        for colon in self._colon.finditer(text.replace(_WIDE_COLON, ":")):
             behind = colon.start()
             while behind > floor and text[behind - 1].isspace():
                 behind -= 1
             before = max(floor, behind - _WINDOW)
+            line = text.rfind("\n", before, behind) + 1
+            if line and (whole := self._lines.get(text[line:behind])) is not None:
+                yield Found(line, colon.end(), whole)
+                floor = colon.end()
+                continue
             window = text[before:behind]
             if (window, glued) not in known:
                 walk = _Walk(window, glued, guesses)
@@ -75,6 +95,18 @@ class AnchorFinder(Generic[Meaning]):
             if found is not None:
                 yield Found(before + found[0], colon.end(), found[1])
                 floor = colon.end()
+
+
+def _colon_behind(anchors: Collection[str]) -> re.Pattern[str]:
+    """Finds the colons that may end an anchor: what stands before them is an ending of one, as far as each character
+    stands for itself alone."""
+    longest = min((_LONGEST_ENDING, *map(len, anchors)))
+    ways = []
+    for length in range(longest + 1):
+        endings = {re.escape(text[len(text) - length :]) for text in anchors}
+        same = "|".join(sorted(ending for ending in endings if re.fullmatch(f"[^{_SHIFTY}]*", ending)))
+        ways.append(f"(?<={'' if length == longest else f'[{_SHIFTY}]'}(?:{same}):)")
+    return re.compile(f":(?:{'|'.join(reversed(ways))})")
 
 
 @dataclass(slots=True)
