@@ -79,7 +79,7 @@ def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any
     order: dict[str, Any] = {}
     for entry in in_contract_order(values):
         section, field = SECTIONS[entry.section], FIELDS[entry.code]
-        block = header if section in HEADER_SECTIONS else order
+        block = header if entry.section in _HEADER else order
         index = list(entry.index)
         if section.path:
             block = (
@@ -98,6 +98,7 @@ def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any
     return header, order
 
 
+_HEADER = {section.code for section in HEADER_SECTIONS}
 _SECTION_RANK = {code: rank for rank, code in enumerate(SECTIONS)}
 # Field → the rank of its section, whether that is repeated, its own rank.
 _RANK = {

@@ -34,6 +34,7 @@ MINOR_DIGITS = {
     **dict.fromkeys("CLF UYW".split(), 4),
 }
 LINE_BREAK = "/"
+_TEXTS = (Kind.TEXT, Kind.LINES)
 _ESCAPED = re.compile(r"\\([\\:\uff1a=/<>|*#\[])")
 _LONE_SLASH = re.compile(r"(?<!\S)/(?!\S)")
 # What mail programs write themselves, where a value could be mistaken for it: a backslash is put behind `initials`.
@@ -87,6 +88,8 @@ def print_value(kind: Kind, value: str, language: Language, words: str = "") -> 
 def read_value(kind: Kind, text: str, language: Language, words: str = "") -> str:
     """The canonical value that prints as `text` in `language`. Raises Unreadable."""
     text = canonical_text(text) or ""
+    if text and kind in _TEXTS and not _SPECIAL.search(text):
+        return text  # as it is printed
     try:
         value = _read(kind, text, language, words)
     except ValueError as error:
@@ -191,6 +194,9 @@ def _read_number(text: str, language: Language) -> str:
     bare = _no_blanks(text)
     digits = bare.replace(_no_blanks(language.group), "") if _no_blanks(language.group) else bare
     digits = digits.replace(language.decimal, ".")
+    short = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    if _PLAIN_NUMBER.fullmatch(short):
+        return short
     if not re.fullmatch(r"-?\d+(\.\d+)?", digits, re.ASCII):
         raise ValueError(f"{text!r} is no number")
     return decimal_text(Decimal(digits))
