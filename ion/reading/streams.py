@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
 from bs4.builder import ParserRejectedMarkup
@@ -38,6 +38,7 @@ _SEEN_ATTRIBUTES = {"img": "alt", "input": "value"}
 _OVERRIDDEN = re.compile(r"bidi-override|isolate-override", re.IGNORECASE)
 _STRUCK_OUT = "~"
 _STRUCK = frozenset("s del strike".split())
+_STYLES = etree.XPath("//@style", smart_strings=False)
 _STRUCK_STYLE = re.compile(r"line-through", re.IGNORECASE)
 _HIDDEN = re.compile(
     r"opacity\s*:\s*0(?![.\d])|display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|mso-hide\s*:\s*all",
@@ -53,7 +54,6 @@ _MOST_NESTED = 5
 # Roundcube writes links as numbers in brackets and lists them at the end.
 _LISTED_LINK = re.compile(r"^\[(\d{1,3})\]\s+[a-z][a-z0-9+.-]*:\S", re.MULTILINE)
 _BLANKS = re.compile(r"\s+")
-_BLANKS_OF_A_LINE = re.compile(r"[^\S\n]+")
 _JOINERS = re.compile("[\u200c\u200d]")
 _LABEL_END = re.compile(r"[:\uff1a][\s*]*\Z")
 _QUOTE = re.compile(r"[^\S\n]*((?:\w{0,5}[>|]+[^\S\n]?)*)")
@@ -94,7 +94,8 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_MARK = re.compile(r"[>|*]")  # what is taken away as a mark holds one of them, and lies within a line
+_MARK_CHARACTERS = ">|*"
+_MARK = re.compile(f"[{_MARK_CHARACTERS}]")  # what is taken away as a mark holds one of them, and lies within a line
 _INITIALS = re.compile(r"(?<![^\s:\uff1a>])([^\W\d_]{1,5})(?=>)")
 _WORDS = re.compile(r"\w+")
 _FEWEST_INITIALS = 5  # a notification has more lines
@@ -162,14 +163,19 @@ def flatten(html: str) -> str:
     Hidden elements are left out: what nobody sees never decides.
     """
     root = html_root(html)
-    return "" if root is None else visible("".join(_pieces(root)))
+    if root is None:
+        return ""
+    shown = _BLANKS.sub(" ", "".join(_pieces(root)))  # of each text on its own
+    return visible(shown.replace(_LINE_BREAK, "\n").replace(_NEXT_TEXT, ""))
 
 
 def html_root(html: str) -> etree._Element | None:
     """The parsed page; None where there is nothing in it."""
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        page = _CUT_TAG.sub("", _DOCUMENT_END.sub("", html).replace("\0", ""))
+        page = _DOCUMENT_END.sub("", html).replace("\0", "")
+        if page.rfind("<") > page.rfind(">"):
+            page = _CUT_TAG.sub("", page)
         return etree.fromstring(page.encode("utf-8"), parser)
     except (etree.ParserError, etree.XMLSyntaxError):
         return None
@@ -178,41 +184,72 @@ def html_root(html: str) -> etree._Element | None:
 def is_more_than_its_text(root: etree._Element) -> bool:
     """True where an element of the page is hidden from the reader's eye, struck out or turned around, or shows what is
     no text."""
-    styles = "\n".join(cast("list[str]", root.xpath("//@style")))
+    styles = set(cast("list[str]", _STYLES(root)))
     marked = bool(root.xpath("boolean(//@hidden | //s | //del | //strike | //bdo | //img[@alt != ''] | //input)"))
-    return marked or any(style.search(styles) for style in (_HIDDEN, _STRUCK_STYLE, _OVERRIDDEN))
+    return marked or any(_hides(style) or _strikes_out(style) or _turns(style) for style in styles)
 
 
 def _pieces(root: etree._Element) -> Iterator[str]:
-    walk = etree.iterwalk(root, events=("start", "end"))
+    """What a page shows, the blanks of each text still as they are."""
+    walk = etree.iterwalk(root, events=("start", "end"))  # elements; comments would be events of their own
+    looks: list[_Look] = []
     preformatted = 0
     for event, element in walk:
-        name = element.tag
-        if not isinstance(name, str):
-            continue
-        breaks = name not in _INLINE
-        style = element.get("style")
-        if name in _STRUCK or (style and _strikes_out(style)):
-            yield _STRUCK_OUT  # a person sees that it does not count: so it is not what was printed
-        if event == "end":
-            if breaks:
-                yield "\n"
-            preformatted -= name == "pre"
-            if element.tail and element is not root:
-                yield _blanks(element.tail, preformatted)
-            continue
-        preformatted += name == "pre"
-        if name in UNSEEN or (style and _hides(style)) or "hidden" in element.attrib:
-            walk.skip_subtree()
-            continue
-        if breaks:
-            yield "\n"
-        if name == "bdo" or (style and _turns(style)):
-            yield TURNED
-        if name in _SEEN_ATTRIBUTES:
-            yield from map(_blanks_of_an_attribute, _said(name, element.attrib))
-        if element.text:
-            yield _blanks(element.text, preformatted)
+        if event == "start":
+            look = _look(str(element.tag), element.get("style"))
+            looks.append(look)
+            if look.struck:
+                yield _STRUCK_OUT  # a person sees that it does not count: so it is not what was printed
+            preformatted += look.preformatted
+            if look.hidden or element.get("hidden") is not None:
+                walk.skip_subtree()
+                continue
+            if look.breaks:
+                yield _LINE_BREAK
+            if look.turned:
+                yield TURNED
+            if look.speaks:
+                yield from (_NEXT_TEXT + said for said in _said(str(element.tag), element.attrib))
+            text = element.text
+        else:
+            look = looks.pop()
+            if look.struck:
+                yield _STRUCK_OUT
+            if look.breaks:
+                yield _LINE_BREAK
+            preformatted -= look.preformatted
+            text = element.tail if looks else None
+        if text:
+            yield _NEXT_TEXT + (text.replace("\n", _LINE_BREAK) if preformatted else text)
+
+
+# No page holds the character that these begin with.
+_NEXT_TEXT, _LINE_BREAK = "\0t", "\0b"
+
+
+class _Look(NamedTuple):
+    """How a person sees an element. `breaks`: on lines of its own; `struck`: out; `turned`: its characters around;
+    `preformatted`: with its line breaks; `speaks`: something besides its text."""
+
+    breaks: bool
+    struck: bool
+    hidden: bool
+    turned: bool
+    preformatted: bool
+    speaks: bool
+
+
+# A page has few styles and many elements.
+@lru_cache(maxsize=500)
+def _look(name: str, style: str | None) -> _Look:
+    return _Look(
+        breaks=name not in _INLINE,
+        struck=_is_struck(name, style),
+        hidden=name in UNSEEN or bool(style and _hides(style)),
+        turned=bool(_turning(name, style)),
+        preformatted=name == "pre",
+        speaks=name in _SEEN_ATTRIBUTES,
+    )
 
 
 def _said(name: str, attributes: Mapping[str, object]) -> Iterator[str]:
@@ -235,7 +272,6 @@ def _is_struck(name: str, style: object) -> bool:
     return name in _STRUCK or bool(style and _strikes_out(str(style)))
 
 
-# A page has few styles and many elements.
 @lru_cache(maxsize=500)
 def _strikes_out(style: str) -> bool:
     return _STRUCK_STYLE.search(style) is not None
@@ -249,10 +285,6 @@ def _turns(style: str) -> bool:
 @lru_cache(maxsize=500)
 def _hides(style: str) -> bool:
     return _HIDDEN.search(style) is not None
-
-
-def _blanks(text: str, preformatted: int) -> str:
-    return (_BLANKS_OF_A_LINE if preformatted else _BLANKS).sub(" ", text)
 
 
 def _is_hidden(attributes: etree._Attrib | dict[str, str]) -> bool:
@@ -300,7 +332,8 @@ def without_program_marks(text: str) -> str:
 
 
 def _without_links(text: str) -> str:
-    for _ in range(_MOST_NESTED if _OPENED.search(text) else 0):
+    opened = ("<" in text or "[" in text) and _OPENED.search(text)
+    for _ in range(_MOST_NESTED if opened else 0):
         shorter = _LINKS.sub(_unlinked, text)
         if shorter == text:
             break
@@ -327,11 +360,14 @@ def _without_marks(text: str) -> str:
             return found[0]
         return found["kept"] or ("\n" if found["bar"] else "")
 
-    return _HEADING_MARKS.sub("", _by_line(_MARKS, bare, text))
+    unmarked = _by_line(_MARKS, bare, text)
+    return _HEADING_MARKS.sub("", unmarked) if "#" in unmarked else unmarked
 
 
 def _by_line(marks: re.Pattern[str], bare: Callable[[re.Match[str]], str], text: str) -> str:
-    """`text` with its marks replaced; most lines have none."""
+    """`text` with its marks replaced; most texts and most lines have none."""
+    if not any(mark in text for mark in _MARK_CHARACTERS):
+        return text
     return "\n".join(marks.sub(bare, line) if _MARK.search(line) else line for line in text.split("\n"))
 
 
