@@ -63,7 +63,7 @@ class _Trusted:
     carrier: str | None = "json"
 
 
-def unproved(raw: bytes, keys: Any, /) -> list[JudgedPart]:
+def unproved(raw: bytes, keys: Any, memory: Any = None, /) -> list[JudgedPart]:
     """Stands in for reading back, where the test itself reads the mail."""
     return [_Trusted()]
 

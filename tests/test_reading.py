@@ -683,6 +683,23 @@ def test_copies_of_one_notification_are_one_and_different_ones_are_several() -> 
         assert result.order == SMALL
 
 
+def test_what_the_readings_of_several_mails_share_changes_none_of_them() -> None:
+    chosen, memory = random.Random(3), dict[Any, Any]()
+    second = Order.model_validate({**SMALL.to_json(), "order_number": "2"})
+    grades = set()
+    for _ in range(20):
+        text, html, attached = chosen.choice([(TEXT, HTML, JSON), bodies_of(rendered(second, "de").raw)])
+        if chosen.random() < 0.5:
+            place = chosen.randrange(len(text))
+            text = text[:place] + chosen.choice("x7:?") + text[place + 1 :]
+        raw = chosen.choice([mail_of(text=text), mail_of(html=html), mail_of(text=text, html=html, json=attached)])
+        key = chosen.choice([KEY, KEY, OTHER_KEY])
+        results = read_message(raw, [key], memory)
+        assert results == read_message(raw, [key])
+        grades |= {result.grade for result in results}
+    assert grades == {"sealed", "review"}
+
+
 def test_the_same_order_in_two_languages_is_one_notification() -> None:
     german = bodies_of(rendered(SMALL, "de").raw)
     (result,) = read_message(mail_of(text=german[0], html=HTML, json=JSON), [KEY])

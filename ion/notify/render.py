@@ -50,9 +50,11 @@ class JudgedPart(Protocol):
 
 
 class ReadBack(Protocol):
-    """Reads a raw message with keys; `ion.reading.read_message` is one."""
+    """Reads a raw message with keys; `ion.reading.read_message` is one. `memory`: what readings of one mail share."""
 
-    def __call__(self, raw: bytes, keys: Sequence[Key], /) -> Sequence[JudgedPart]: ...
+    def __call__(
+        self, raw: bytes, keys: Sequence[Key], memory: dict[Any, Any] | None = None, /
+    ) -> Sequence[JudgedPart]: ...
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,9 @@ def _prove(
 ) -> None:
     """Read each text in a mail of its own, and the whole mail, whose attachment must prove it, back; raise RenderError
     for the first that is not exact."""
+    memory: dict[Any, Any] = {}
     for name, octets in (*_alone(text, html), ("mail", raw)):
-        judged = read_back(octets, (key,))
+        judged = read_back(octets, (key,), memory)
         lost = _first_lost(order, notification, judged)
         if not lost and name == "mail" and judged[0].carrier != "json":
             lost = "notification", "its attachment proves nothing"

@@ -9,12 +9,12 @@ adds up; no seal at all is at most `consistent`.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import tee
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import FailFast
 
 from ion.content import Content
-from ion.contract import Language, Notification, Unreadable, language, tags
+from ion.contract import Entry, Language, Notification, Unreadable, language, tags
 from ion.contract.anchors import LOST_LETTERS, Known
 from ion.order import Order
 from ion.reading.agreement import (
@@ -30,7 +30,7 @@ from ion.reading.compare import differences, disagreements
 from ion.reading.confirmations import Confirmation, find_confirmation
 from ion.reading.limits import TooBig
 from ion.reading.mime import Unparsable
-from ion.reading.proof import Problem, Proved, build, miscounted, prove, why_no_order
+from ion.reading.proof import Built, Problem, Proved, build, miscounted, prove, why_no_order
 from ion.reading.repair import Budget, repaired, with_repair
 from ion.reading.streams import Form, forms
 from ion.reading.unwrap import Body, bodies
@@ -67,12 +67,14 @@ class Judged:
         return self.content.order if self.content else None
 
 
-def read_message(raw: bytes, keys: Sequence[Key]) -> tuple[Judged, ...]:
+def read_message(raw: bytes, keys: Sequence[Key], memory: dict[Any, Any] | None = None) -> tuple[Judged, ...]:
     """Every distinct notification in a raw message, judged with the merchant's `keys`.
 
-    Copies of one notification are one result. Empty for a mail without any. Does not raise on any input.
+    Copies of one notification are one result. Empty for a mail without any. Does not raise on any input. `memory`: of
+    somebody who reads several messages that say much the same, empty at first and kept no longer than they are: what
+    equal texts read as, and what equal entries make, is then found out once.
     """
-    reader = _Reader(keys)
+    reader = _Reader(keys, {} if memory is None else memory)
     claims: dict[int, list[Claim]] = {}
     try:
         found = list(bodies(raw))
@@ -114,12 +116,13 @@ def _traces(found: Sequence[Body]) -> tuple[Judged, ...]:
 class _Reader:
     """Reads the bodies of one message with one merchant's keys, and keeps what was proved on the way, by its seal."""
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[Key], memory: dict[Any, Any]) -> None:
         self._keys = keys
         self._proved: dict[str, Proved] = {}
         self._other_forms: list[Claim] = []
         self._anchors: dict[str, Known] = {}
-        self._reads: dict[tuple[str, str, str], str | Unreadable] = {}
+        self._reads: dict[tuple[str, str, str], str | Unreadable] = memory.setdefault("reads", {})
+        self._built: dict[frozenset[Entry], Built | None] = memory.setdefault("built", {})
         self._budget = Budget()
 
     def claims(self, body: Body) -> list[Claim]:
@@ -238,7 +241,7 @@ class _Reader:
         known = self._proved.get(normal_seal(claim.seal))
         if known is not None and not differences(claim, known):
             return True
-        proved = prove(claim, self._keys)
+        proved = prove(claim, self._keys, self._built)
         if proved is not None:
             self._proved.setdefault(normal_seal(claim.seal), with_repair(proved, claim.repair))
         return proved is not None

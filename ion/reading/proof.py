@@ -51,17 +51,26 @@ class Proved:
         return self._printed[language.tag]
 
 
-def prove(claim: Claim, keys: Sequence[Key]) -> Proved | None:
-    """The notification and order of a claim if the seal printed with it covers exactly what was read."""
+Built = tuple[Notification, Order]
+
+
+def prove(claim: Claim, keys: Sequence[Key], known: dict[frozenset[Entry], Built | None]) -> Proved | None:
+    """The notification and order of a claim if the seal printed with it covers exactly what was read. `known`: what
+    entries of other claims made; they are built once."""
     if not claim.seal or claim.broken or claim.twice or claim.unreadable or miscounted(claim, claim.entries):
         return None
     if verify_seal(claim.entries, claim.seal, keys) is None:
         return None
-    built = claim.stated or build(claim.entries)
+    built = claim.stated
+    if built is None:
+        stated = frozenset(claim.entries)
+        if stated not in known:
+            known[stated] = build(claim.entries)
+        built = known[stated]
     return Proved(claim, *built, tuple(claim.entries)) if built else None
 
 
-def build(values: Iterable[Entry]) -> tuple[Notification, Order] | None:
+def build(values: Iterable[Entry]) -> Built | None:
     """The entries as a validated notification and order; None where they make none."""
     try:
         return _built(values)
@@ -69,7 +78,7 @@ def build(values: Iterable[Entry]) -> tuple[Notification, Order] | None:
         return None
 
 
-def _built(values: Iterable[Entry]) -> tuple[Notification, Order]:
+def _built(values: Iterable[Entry]) -> Built:
     header, order = from_entries(values)
     return Notification.model_validate(header), Order.model_validate(order)
 

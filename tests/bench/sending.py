@@ -104,9 +104,9 @@ def steps_of(order: Order, mails: int, signer: Signer) -> dict[str, float]:
     clock = Clock()
     templates = TimedTemplates(clock)
 
-    def read_back(raw: bytes, keys: Sequence[Key]) -> Any:
+    def read_back(raw: bytes, keys: Sequence[Key], memory: dict[Any, Any] | None = None, /) -> Any:
         with clock.step("read back"):
-            return read_message(raw, keys)
+            return read_message(raw, keys, memory)
 
     for number, tag in enumerate(islice(cycle(tags()), mails)):
         own = order.model_copy(update={"order_number": f"B{number:06}"})
