@@ -32,6 +32,8 @@ MAX_TEXT = 20_000
 INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 )
+PLAIN_NUMBER = re.compile(r"-?(?:[1-9][0-9]{0,25}|0(?=\.))(?:\.[0-9]{0,25}[1-9])?")
+"""What `decimal_text` writes for most numbers; a text of this form is canonical already."""
 _BREAK = re.compile("\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _BLANKS = re.compile(r"\s+")
 
@@ -77,7 +79,8 @@ def canonical_decimal(number: Decimal) -> Decimal:
 
 def decimal_text(number: Decimal) -> str:
     """`number` in plain digits with a point, no exponent, no trailing zeros: `1234.5`, `-0.01`, `0`."""
-    return format(canonical_decimal(number), "f")
+    text = str(number)
+    return text if PLAIN_NUMBER.fullmatch(text) else format(canonical_decimal(number), "f")
 
 
 def read_decimal(text: str) -> Decimal:
@@ -617,7 +620,7 @@ def pruned(value: dict[str, Any]) -> dict[str, Any]:
             inner = pruned(inner)
         elif isinstance(inner, list):
             inner = [pruned(item) if isinstance(item, dict) else item for item in inner]
-        if inner is None or inner is False or inner in ({}, []):
+        if not inner and (inner is None or inner is False or inner in ({}, [])):
             continue
         kept[key] = inner
     return kept

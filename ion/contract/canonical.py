@@ -57,15 +57,19 @@ def order_entries(order: Order) -> Iterator[Entry]:
 
 def canonical_bytes(values: Iterable[Entry]) -> bytes:
     """The octets under the seal, UTF-8. The entries' order is the contract's, whatever order they come in."""
-    return b"".join(canonical_line(entry) for entry in in_contract_order(values))
+    return "".join(map(_line, in_contract_order(values))).encode()
 
 
 def canonical_line(entry: Entry) -> bytes:
     """The octets of one entry; those of all, in the contract's order, are what the seal covers."""
+    return _line(entry).encode()
+
+
+def _line(entry: Entry) -> str:
     section, field, index, value = entry
-    octets = value.encode()
+    octets = len(value) if value.isascii() else len(value.encode())
     place = ",".join(map(str, index)) if index else ""
-    return f"{section}.{field}[{place}]:{len(octets)}:".encode() + octets + b"\n"
+    return f"{section}.{field}[{place}]:{octets}:{value}\n"
 
 
 def in_contract_order(values: Iterable[Entry]) -> list[Entry]:
@@ -78,23 +82,20 @@ def from_entries(values: Iterable[Entry]) -> tuple[dict[str, Any], dict[str, Any
     header: dict[str, Any] = {}
     order: dict[str, Any] = {}
     for entry in in_contract_order(values):
-        section, field = SECTIONS[entry.section], FIELDS[entry.code]
-        block = header if entry.section in _HEADER else order
-        index = list(entry.index)
-        if section.path:
-            block = (
-                _element(block.setdefault(section.path, []), index.pop(0))
-                if section.repeated
-                else block.setdefault(section.path, {})
-            )
-        value = _plain(field.kind, entry.value)
+        code, name, places, value = entry
+        section, field = SECTIONS[code], FIELDS[f"{code}.{name}"]
+        block = header if code in _HEADER else order
+        if section.repeated:
+            block = _element(block.setdefault(section.path, []), places[0])
+        elif section.path:
+            block = block.setdefault(section.path, {})
         if field.repeated:
-            listed = block.setdefault(field.name, [])
-            if index.pop(0) != len(listed):
+            listed = block.setdefault(name, [])
+            if places[1 if section.repeated else 0] != len(listed):
                 raise ValueError(f"{entry.name}: one before it is missing")
-            listed.append(value)
+            listed.append(_plain(field.kind, value))
         else:
-            block[field.name] = value
+            block[name] = _plain(field.kind, value)
     return header, order
 
 

@@ -25,7 +25,7 @@ from decimal import Decimal
 from ion.contract.anchors import COLONS
 from ion.contract.fields import Kind
 from ion.contract.languages import Language, title_finder
-from ion.order import canonical_text, decimal_text, read_decimal
+from ion.order import PLAIN_NUMBER, canonical_text, decimal_text, read_decimal
 
 # Minor units of currencies that do not have two (ISO 4217). Printing pads to them; more digits are never cut.
 MINOR_DIGITS = {
@@ -49,7 +49,6 @@ _PROGRAM_MARKS = re.compile(
     """,
     re.VERBOSE,
 )
-_PLAIN_NUMBER = re.compile(r"-?(?:[1-9][0-9]{0,25}|0(?=\.))(?:\.[0-9]{0,25}[1-9])?")
 _SPECIAL = re.compile(rf"[\\/\n>|*<\[#{COLONS}]")  # a text without any of these is printed as it is
 _MARK_GUARDS = re.compile(r"\\(.)", re.DOTALL)
 
@@ -182,7 +181,7 @@ def _unescape(text: str) -> str:
 
 def _print_number(value: str, language: Language, least_decimals: int) -> str:
     # On the text: abs() of a decimal would round it to the digits of the context.
-    digits = value if _PLAIN_NUMBER.fullmatch(value) else decimal_text(read_decimal(value))
+    digits = value if PLAIN_NUMBER.fullmatch(value) else decimal_text(read_decimal(value))
     sign = "-" if digits.startswith("-") else ""
     whole, _, decimals = digits.removeprefix("-").partition(".")
     grouped = f"{int(whole):,}".replace(",", language.group) if len(whole) >= language.least_grouped else whole
@@ -195,7 +194,7 @@ def _read_number(text: str, language: Language) -> str:
     digits = bare.replace(_no_blanks(language.group), "") if _no_blanks(language.group) else bare
     digits = digits.replace(language.decimal, ".")
     short = digits.rstrip("0").rstrip(".") if "." in digits else digits
-    if _PLAIN_NUMBER.fullmatch(short):
+    if PLAIN_NUMBER.fullmatch(short):
         return short
     if not re.fullmatch(r"-?\d+(\.\d+)?", digits, re.ASCII):
         raise ValueError(f"{text!r} is no number")
