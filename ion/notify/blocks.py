@@ -5,6 +5,7 @@ A template decides where a block stands and how it looks. It prints headings, la
 here, so that the reader finds them again.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -49,14 +50,11 @@ class Blocks:
     def __init__(self, values: Sequence[Entry], order: Order, seal: str, language: Language) -> None:
         self._language = language
         self._blocks: dict[str, list[Block]] = {code: [] for code in SECTIONS}
-        counts = {
-            code: len({entry.index[0] for entry in values if entry.section == code and section.repeated})
-            for code, section in SECTIONS.items()
-        }
         grouped: dict[tuple[str, int], list[Entry]] = {}
         for entry in values:
             place = entry.index[0] if SECTIONS[entry.section].repeated else 0
             grouped.setdefault((entry.section, place), []).append(entry)
+        counts = Counter(code for code, _ in grouped)
         for (code, place), inside in grouped.items():
             heading = language.heading(heading_code(code, order), place + 1, counts[code])
             self._blocks[code].append(Block(code, _colon(heading), tuple(self._printed(entry) for entry in inside)))
