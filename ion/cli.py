@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,9 @@ from ion.console import (
     with_progress,
 )
 from ion.errors import IonError
+
+if TYPE_CHECKING:
+    from ion.export import Profile
 
 app = typer.Typer(
     name="ion",
@@ -367,31 +370,70 @@ def export(
     context: typer.Context,
     profile: Annotated[
         str | None,
-        typer.Option("--profile", "-p", help="standard (CSV) or xlsx; without it, what the name of the file says."),
+        typer.Option("--profile", "-p", help="See `ion profiles`; without it, what the name of the file says."),
+    ] = None,
+    custom: Annotated[
+        Path | None,
+        typer.Option("--custom", metavar="FILE.toml", help="Columns of your own instead, as declared there."),
     ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Only orders received since then (in the set time zone).")
     ] = None,
     merchant: Annotated[str | None, typer.Option("--merchant", "-m", help="Only this merchant's orders.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; without it, stdout.")] = None,
+    contact_name: Annotated[str | None, typer.Option(help="Whom invoices are made out to (xero, quickbooks).")] = None,
+    account_code: Annotated[str | None, typer.Option(help="Account of every invoice line (xero).")] = None,
+    tax_type: Annotated[str | None, typer.Option(help="Tax type of every line (xero, quickbooks).")] = None,
 ) -> None:
     """Write the orders to a CSV or spreadsheet. A file is written whole or not at all."""
-    from ion.export import export_orders
+    from ion.export import Options, export_orders, in_files
 
     settings = settings_of(context)
-    chosen = _profile_for(profile, output)
+    chosen = _profile_for(profile, custom, output)
+    options = Options(contact_name=contact_name, account_code=account_code, tax_type=tax_type)
     start = since.replace(tzinfo=settings.zone).astimezone(UTC) if since else None
     with opened_store(settings) as store, _told(output):
         if merchant is not None:
             store.merchant(merchant)
-        summary = export_orders(
-            store.orders_for_export(merchant=merchant, since=start),
-            chosen,
-            output or sys.stdout.buffer,
-            exported_at=datetime.now(UTC),
-            zone=settings.zone,
+        orders = store.orders_for_export(merchant=merchant, since=start)
+        # Standard output is one file, and is told so where the profile needs several.
+        for number, group in enumerate(in_files(orders, chosen) if output else [orders], start=1):
+            path = output.with_stem(f"{output.stem}-{number}") if output and number > 1 else output
+            summary = export_orders(
+                group,
+                chosen,
+                path or sys.stdout.buffer,
+                exported_at=datetime.now(UTC),
+                zone=settings.zone,
+                options=options,
+            )
+            for note in summary.notes:
+                typer.echo(note, err=True)
+            typer.echo(f"{summary.orders} orders, {summary.rows} rows" + (f" in {path}" if path else ""), err=True)
+
+
+@app.command("profiles", epilog="Example: ion profiles shipstation")
+def show_profiles(
+    name: Annotated[str | None, typer.Argument(help="The columns of this profile, one a line.")] = None,
+) -> None:
+    """List the export profiles: version, whom each is for, its columns."""
+    from ion.export import PROFILES, profile_named
+
+    if name is not None:
+        for table in profile_named(name).tables:
+            for column in table.columns:
+                print_json({"table": table.name, "column": column.name, "meaning": column.about})
+        return
+    for profile in PROFILES.values():
+        print_json(
+            {
+                "profile": profile.name,
+                "version": profile.version,
+                "for": profile.audience,
+                "file": profile.suffix,
+                "columns": [column.name for table in profile.tables for column in table.columns],
+            }
         )
-    typer.echo(f"{summary.orders} orders, {summary.rows} rows" + (f" in {output}" if output else ""), err=True)
 
 
 @app.command(epilog="Example: ion reparse --state quarantined --state review --apply")
@@ -483,18 +525,32 @@ def show_config(context: typer.Context) -> None:
     typer.echo(json.dumps(masked(settings_of(context)), ensure_ascii=False, indent=2))
 
 
-def _profile_for(profile: str | None, output: Path | None) -> str:
+def _profile_for(profile: str | None, custom: Path | None, output: Path | None) -> "Profile":
     """The profile asked for, or the one that the name of the file stands for. Raises BadParameter where they differ."""
-    from ion.export import PROFILES, profile_named
+    from ion.export import custom_profile, profile_named
 
     suffix = output.suffix.lower().lstrip(".") if output else ""
-    named = next((known.name for known in PROFILES.values() if known.suffix == suffix), None)
-    chosen = profile_named(profile or named or "standard")
+    named = {"xlsx": "xlsx", "csv": "standard"}.get(suffix)
+    if profile and custom:
+        raise typer.BadParameter("give --profile or --custom, not both")
+    if custom:
+        chosen = custom_profile(custom.stem, _declaration(custom))
+    else:
+        chosen = profile_named(profile or named or "standard")
     if named and chosen.suffix != suffix:
         raise typer.BadParameter(f"profile {chosen.name} writes .{chosen.suffix}, not what {output} is called")
     if chosen.suffix == "xlsx" and output is None and sys.stdout.isatty():
         raise typer.BadParameter("a spreadsheet is no text for a screen; name a file with -o orders.xlsx")
-    return chosen.name
+    return chosen
+
+
+def _declaration(path: Path) -> str:
+    from ion.errors import ProfileError
+
+    try:
+        return read_octets(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"{path} is no UTF-8, as TOML has to be") from error
 
 
 def _read_payloads(paths: list[Path], customer: Block | None) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from ion.errors import IonError
 from ion.export.catalogue import CatalogueItem, read_catalogue
 from ion.export.columns import Entry, ExportOrder, Options
 from ion.export.csv_file import write_csv
+from ion.export.custom import custom_profile
 from ion.export.profiles import PROFILES, VERSIONS, profile_named
 from ion.export.ready_rows import ReadyRows, are_ready, filled, rows_of
 from ion.export.tables import Profile, file_name
@@ -38,6 +39,7 @@ __all__ = [
     "Options",
     "Profile",
     "ReadyRows",
+    "custom_profile",
     "export_orders",
     "file_name",
     "in_files",

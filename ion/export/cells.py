@@ -11,6 +11,13 @@ from decimal import Decimal
 
 from ion.order import Money, Pair, Part
 
+
+class Digits(str):
+    """A number in the very form it is to have, as `12,50`. Like any number it is never guarded."""
+
+    __slots__ = ()
+
+
 Cell = str | Decimal | int | datetime | None
 
 MAX_CELL_UNITS = 32_767  # UTF-16 units; more makes Excel call the file damaged

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, BinaryIO
 
-from ion.export.cells import Cell, fitting
+from ion.export.cells import Cell, Digits, fitting
 from ion.export.columns import Entry
 from ion.export.dialect import ENCODINGS, Dialect
 from ion.export.guard import Guard
@@ -93,7 +93,7 @@ def _form(dialect: Dialect, say: Callable[[str], None]) -> Callable[[Cell], str]
 
     def form(cell: Cell) -> str:
         text = dialect.text(cell)
-        if not isinstance(cell, str):
+        if not isinstance(cell, str) or isinstance(cell, Digits):
             return text
         if dialect.guard is Guard.FORMULAS and text != cell:
             say("a text begins like a formula; an apostrophe stands before it")

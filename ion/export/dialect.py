@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ion.export.cells import Cell, exact_float, fitting, plain_number, plain_text
+from ion.export.cells import Cell, Digits, exact_float, fitting, plain_number, plain_text
 from ion.export.guard import Guard, guarded
 
 ENCODINGS = {"utf-8": "utf-8", "utf-8-bom": "utf-8-sig", "windows-1252": "cp1252"}
@@ -31,6 +31,8 @@ class Dialect:
 
     def text(self, cell: Cell) -> str:
         """The cell as it stands in the file, quotes and encoding aside."""
+        if isinstance(cell, Digits):
+            return cell
         if isinstance(cell, str):
             return guarded(fitting(cell) if self.spreadsheet else cell, self.guard)
         if isinstance(cell, datetime):
