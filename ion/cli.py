@@ -29,6 +29,7 @@ from ion.cli_privacy import erase_app, purge
 from ion.cli_template import template_app
 from ion.config import masked
 from ion.console import (
+    counted,
     end,
     merchant_of,
     opened_store,
@@ -387,6 +388,7 @@ def export(
 ) -> None:
     """Write the orders to a CSV or spreadsheet. A file is written whole or not at all."""
     from ion.export import Options, export_orders, in_files
+    from ion.nightly import Catalogues
 
     settings = settings_of(context)
     chosen = _profile_for(profile, custom, output)
@@ -395,7 +397,11 @@ def export(
     with opened_store(settings) as store, _told(output):
         if merchant is not None:
             store.merchant(merchant)
-        orders = store.orders_for_export(merchant=merchant, since=start)
+        catalogues = Catalogues(store)
+        # A catalogue fills cells that were left empty in the rows that are kept.
+        has_catalogue = catalogues.any(merchant)
+        kept_rows = None if has_catalogue else str(chosen)
+        orders = counted(store.orders_for_export(merchant=merchant, since=start, kept_rows=kept_rows), "orders")
         # Standard output is one file, and is told so where the profile needs several.
         for number, group in enumerate(in_files(orders, chosen) if output else [orders], start=1):
             path = output.with_stem(f"{output.stem}-{number}") if output and number > 1 else output
@@ -406,6 +412,7 @@ def export(
                 exported_at=datetime.now(UTC),
                 zone=settings.zone,
                 options=options,
+                catalogue=catalogues.of if has_catalogue else None,
             )
             for note in summary.notes:
                 typer.echo(note, err=True)

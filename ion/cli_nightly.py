@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ion.console import end, opened_store, print_json, settings_of
+from ion.console import end, opened_store, print_json, read_octets, settings_of
 from ion.errors import IonError
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ def merchant_profile(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The merchant's name.")],
     use: Annotated[str | None, typer.Option("--use", metavar="PROFILE", help="Write files in this one too.")] = None,
+    custom: Annotated[
+        Path | None,
+        typer.Option("--custom", metavar="FILE.toml", help="With --use: columns of its own, declared there."),
+    ] = None,
     primary: Annotated[
         bool, typer.Option("--primary", help="With --use: an order counts as exported when it is in this one.")
     ] = False,
@@ -84,22 +88,29 @@ def merchant_profile(
     stop: Annotated[str | None, typer.Option("--stop", metavar="PROFILE", help="Write no more files in it.")] = None,
 ) -> None:
     """The profiles that a merchant's orders are written in every night, the primary one first."""
-    from ion.export import profile_named
+    from ion.export import custom_profile, profile_named
     from ion.nightly import zone_of
 
-    if use is None and (primary or since is not None):
-        raise typer.BadParameter("--primary and --since belong to --use PROFILE")
+    if use is None and (primary or custom or since is not None):
+        raise typer.BadParameter("--primary, --custom and --since belong to --use PROFILE")
     settings = settings_of(context)
     with opened_store(settings) as store:
         found = store.merchant(name)
         if stop is not None:
             store.stop_export_profile(name, stop)
         if use is not None:
-            profile_named(use)
+            known = {one.name: one.definition for one in store.export_profiles(name, inactive=True)}
+            definition = None
+            if custom is not None:
+                definition = read_octets(custom).decode("utf-8", "replace")
+                custom_profile(use, definition)
+            elif known.get(use) is None:
+                profile_named(use)
             start = since.replace(tzinfo=zone_of(found, settings)).astimezone(UTC) if since else None
-            store.use_export_profile(name, use, primary=primary, since=start)
+            store.use_export_profile(name, use, definition=definition, primary=primary, since=start)
         for one in store.export_profiles(name):
-            print_json({"profile": one.name, "primary": one.is_primary, "since": one.created_at})
+            own = {} if one.definition is None else {"version": one.version}
+            print_json({"profile": one.name, "primary": one.is_primary, "since": one.created_at} | own)
 
 
 def _due_of(store: "Store", merchant: "Merchant") -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,26 @@ def with_progress(items: list[T], what: str) -> Iterator[T]:
     from rich.progress import track
 
     yield from track(items, description=what, console=Console(stderr=True), transient=True)
+
+
+def counted(items: Iterator[T], what: str) -> Iterator[T]:
+    """The items of an unknown number, counted on stderr where a person watches and it takes its time."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    shown_at = time.monotonic() + 1
+    number = 0
+    try:
+        for item in items:
+            yield item
+            number += 1
+            if number % 200 == 0 and time.monotonic() >= shown_at:
+                shown_at = time.monotonic() + 0.2
+                sys.stderr.write(f"\r{number:,} {what}")
+                sys.stderr.flush()
+    finally:
+        if number >= 200:
+            sys.stderr.write("\r\x1b[K")
 
 
 def print_json(line: dict[str, Any]) -> None:

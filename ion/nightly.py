@@ -12,7 +12,7 @@ that is cut off at any point and done again publishes what is left, and nothing 
 import io
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import PurePath
 from typing import Any
@@ -22,7 +22,15 @@ import structlog
 
 from ion.config import Settings
 from ion.errors import IonError
-from ion.export import CatalogueItem, ExportSummary, Profile, export_orders, file_name, profile_named
+from ion.export import (
+    CatalogueItem,
+    ExportSummary,
+    Profile,
+    custom_profile,
+    export_orders,
+    file_name,
+    profile_named,
+)
 from ion.schedule import DailyJob, Run
 from ion.store import Batch, ExportOrder, ExportProfile, Merchant, OrdersChangedError, Store, WrittenFile
 
@@ -122,13 +130,14 @@ def publish_due(
     """Publish what is due for a profile since before `until` (aware), file by file. Raises StoreError."""
     last = store.batches(merchant.name, profile=profile.name, limit=1)
     left_out = store.left_out(merchant.name, profile.id, last[0].published_at if last else None)
-    items = catalogue_of(store, merchant.name)
+    items, chosen = Catalogues(store).of(merchant.name), profile_of(profile)
+    limit = min(BATCH_ORDERS, chosen.most_orders or BATCH_ORDERS)
     batches: list[Batch] = []
     unwritten: dict[int, str] = {}
     writings = 0
-    while due := store.due_orders(profile.id, before=until, limit=BATCH_ORDERS, without=tuple(unwritten)):
+    while due := store.due_orders(profile.id, before=until, limit=limit, without=tuple(unwritten)):
         renew()
-        written = _written(settings, merchant, profile, business_date, due, items, left_out, unwritten)
+        written = _written(settings, merchant, chosen, business_date, due, items, left_out, unwritten)
         if written is None:
             continue
         try:
@@ -144,7 +153,7 @@ def publish_due(
 def _written(
     settings: Settings,
     merchant: Merchant,
-    profile: ExportProfile,
+    chosen: Profile,
     business_date: date,
     due: Sequence[ExportOrder],
     items: Mapping[str, CatalogueItem],
@@ -153,7 +162,7 @@ def _written(
 ) -> WrittenFile | None:
     """The file of these orders. Where it cannot be written, those that cannot be written alone are noted in
     `unwritten`, and None is returned: the others are to be written without them."""
-    zone, chosen = zone_of(merchant, settings), profile_of(profile)
+    zone = zone_of(merchant, settings)
     try:
         raw, summary = _file_of(due, chosen, items, zone)
     except IonError:
@@ -165,7 +174,7 @@ def _written(
                 unwritten[one.id] = str(error)
         if len(unwritten) == before:
             raise
-        found = {"merchant": merchant.name, "profile": profile.name, "orders": list(unwritten)}
+        found = {"merchant": merchant.name, "profile": chosen.name, "orders": list(unwritten)}
         log.error("orders cannot be exported", **found)  # noqa: TRY400  # no traceback: values
         return None
     name = PurePath(file_name(chosen, business_date, zone))
@@ -182,13 +191,26 @@ def _written(
 
 
 def profile_of(profile: ExportProfile) -> Profile:
-    """How a merchant's profile is written. Raises UnknownProfileError."""
-    return profile_named(profile.name)
+    """How a merchant's profile is written. Raises UnknownProfileError, ProfileError."""
+    if profile.definition is None:
+        return profile_named(profile.name)
+    return replace(custom_profile(profile.name, profile.definition), version=profile.version)
 
 
-def catalogue_of(store: Store, merchant: str) -> dict[str, CatalogueItem]:
-    """What a merchant's catalogue knows of its articles, by SKU, as exports take it. Raises StoreError."""
-    return {sku: CatalogueItem(**asdict(article)) for sku, article in store.catalogue(merchant).items()}
+class Catalogues:
+    """What merchants' catalogues know of their articles, by SKU, as exports take it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, merchant: str) -> dict[str, CatalogueItem]:
+        """One merchant's. Raises StoreError."""
+        return {sku: CatalogueItem(**asdict(article)) for sku, article in self._store.catalogue(merchant).items()}
+
+    def any(self, merchant: str | None) -> bool:
+        """Whether the merchant, or any merchant, has one. Raises StoreError."""
+        names = [merchant] if merchant else [name for name, *_ in self._store.merchant_times()]
+        return any(self._store.catalogue(name) for name in names)
 
 
 def _file_of(

@@ -8,8 +8,7 @@ their tables, and removed afterwards.
 """
 
 import argparse
-import csv
-import resource
+import os
 import sqlite3
 import subprocess
 import sys
@@ -21,9 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from sqlalchemy.dialects import sqlite
+
 from ion.config import Settings
 from ion.content import Content
-from ion.export import export_orders, rows_of
+from ion.export import rows_of
 from ion.export.ready_rows import PROFILE
 from ion.nightly import Steps, night
 from ion.order import Order
@@ -137,13 +138,7 @@ def million(out: Out, rounds: int, lines: int) -> None:
         for _ in range(rounds):
             for who, results in found.items():
                 target = Path(name) / "out.csv"
-                done = subprocess.run(
-                    [sys.executable, "-m", "tests.bench.exports", "--child", who, str(path), str(target)],
-                    capture_output=True,
-                    check=True,
-                )
-                seconds, kibibytes = done.stdout.split()
-                results.append((float(seconds), int(kibibytes)))
+                results.append(_measured(_COMMANDS[who](path, target)))
                 sizes[who] = target.stat().st_size
                 target.unlink()
         conditions(
@@ -171,21 +166,39 @@ def million(out: Out, rounds: int, lines: int) -> None:
     table(out, ("export", "ion", "cursor", "ratio", "spread", "aim", "memory", "aim"), rows)
 
 
-def _child(who: str, path: str, target: str) -> None:
-    store = open_store(f"sqlite:///{path}")
+def _measured(command: Sequence[str]) -> tuple[float, int]:
+    """Wall seconds of a process, and the most memory it had, in KiB."""
     began = time.perf_counter()
-    if who == "ours":
-        orders = store.orders_for_export(kept_rows=str(PROFILE))
-        export_orders(orders, "standard", Path(target), exported_at=datetime.now(UTC), zone=UTC)
-    else:
-        statement = str(
-            _export_query(None, None, str(PROFILE)).compile(
-                dialect=store._engine.dialect, compile_kwargs={"literal_binds": True}
-            )
-        )
-        with open(target, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(sqlite3.connect(path).execute(statement))
-    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - began, usage.ru_maxrss
+
+
+_COMMANDS: dict[str, Callable[[Path, Path], Sequence[str]]] = {
+    "ours": lambda path, target: [
+        *(sys.executable, "-m", "ion", "--data-dir", str(path.parent), "export"),
+        *("--profile", "standard", "-o", str(target)),
+    ],
+    "bare": lambda path, target: [
+        *(
+            sys.executable,
+            "-c",
+            "import csv, sqlite3, sys\n"
+            "with open(sys.argv[2], 'w', newline='', encoding='utf-8') as file:\n"
+            "    csv.writer(file).writerows(sqlite3.connect(sys.argv[1]).execute(sys.argv[3]))",
+        ),
+        *(str(path), str(target), _select()),
+    ],
+}
+
+
+def _select() -> str:
+    """The SELECT that the export runs, its parameters in it."""
+    compiled = _export_query(None, None, str(PROFILE)).compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    return str(compiled)
 
 
 def nights(out: Out, rounds: int, orders: int) -> None:
@@ -246,11 +259,7 @@ def main(arguments: Sequence[str] | None = None, out: Out = print) -> None:
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--orders", type=int, default=ORDERS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    if given.child:
-        _child(*given.child)
-        return
     if not given.tables or "million" in given.tables:
         million(out, given.rounds, given.lines)
     if not given.tables or "night" in given.tables:
