@@ -41,6 +41,8 @@ def _some_of_everything(store: Store) -> None:
         queue_order(store, number)
     (mail,) = store.claim_outgoing(1, 60, ids=[2])
     store.mark_sent(mail.id, str(mail.claim_token), "250 ok")
+    store.mark_entered("default", 2, "#1001", by="Ana", source="command line")
+    store.mark_entered("default", 3, "#1002", by="Ana", source="command line")
     store.record_published_file("/exports/a.csv", "standard", "00", rows=3, orders=[(1, 2), (2, 1)])
     store.erase(store.plan_erasure(Subject(ErasureKind.ORDER, "default", order_number="3")), "digest")
     quarantined = claimed(store)
@@ -236,6 +238,18 @@ DAMAGE = [
     ),
     ("DELETE FROM published_order WHERE order_id = 2", "1 published files with another number of orders than recorded"),
     ("DELETE FROM published_file", "2 rows of published_order without their published_file (file_id)"),
+    ("DELETE FROM order_event WHERE order_id = 2", "1 orders entered without an event that says so"),
+    ("UPDATE order_event SET what = 'reopened' WHERE order_id = 2", "1 orders entered without an event that says so"),
+    ("UPDATE orders SET shop_order_number = NULL WHERE id = 2", "1 orders entered without a shop order number"),
+    ("UPDATE orders SET state = 'new' WHERE id = 2", "1 orders with a shop order number that are not entered"),
+    (
+        "UPDATE order_event SET shop_order_number = '#1002' WHERE order_id = 3",
+        "1 events of erased orders that still name a shop order number",
+    ),
+    (
+        "UPDATE order_event SET order_id = 99 WHERE order_id = 2",
+        "1 rows of order_event without their orders (order_id)",
+    ),
     ("UPDATE job_run SET finished_at = NULL", "1 job runs that are over without an end"),
     ("UPDATE job_run SET state = 'running'", "1 job runs that have an end and still run"),
     (

@@ -21,6 +21,7 @@ serves SQLite and PostgreSQL.
     outgoing            mail on its way to the relay
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
+    entries             which orders stand in the shop, and which are still to be entered
     catalogue           what a merchant knows of its articles
     batches             what is due for which profile, and the files it was published in
     jobs                what ran for which date
@@ -36,6 +37,16 @@ from ion.store.checks import Checks
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.engine import make_engine, translated
+from ion.store.entries import (
+    AmbiguousOrderError,
+    Entries,
+    Entry,
+    KnownOrder,
+    NoSuchOrderError,
+    OtherNumberError,
+    PendingOrder,
+    folded_number,
+)
 from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
@@ -77,6 +88,7 @@ __all__ = [
     "RULE_KINDS",
     "AddedMessage",
     "Alert",
+    "AmbiguousOrderError",
     "Article",
     "Batch",
     "CatalogueArticle",
@@ -86,6 +98,7 @@ __all__ = [
     "CursorMovedError",
     "DeliveryState",
     "Door",
+    "Entry",
     "ErasedMeanwhileError",
     "Erasure",
     "ErasureKind",
@@ -100,20 +113,24 @@ __all__ = [
     "Judgement",
     "KeptMessage",
     "KeptRows",
+    "KnownOrder",
     "Merchant",
     "MessageChange",
     "MessageState",
     "NewMail",
     "NewMessage",
     "NoSuchAddressError",
+    "NoSuchOrderError",
     "NoSuchProfileError",
     "NotificationChange",
     "NotificationState",
     "OrderState",
     "OrdersChangedError",
+    "OtherNumberError",
     "OutgoingKind",
     "OutgoingMail",
     "OutgoingState",
+    "PendingOrder",
     "PublishedFile",
     "Queued",
     "ReadMessage",
@@ -131,6 +148,7 @@ __all__ = [
     "TrustRuleError",
     "UnknownSku",
     "WrittenFile",
+    "folded_number",
     "open_store",
 ]
 
@@ -147,6 +165,7 @@ class Store(
     Decisions,
     Orders,
     Batches,
+    Entries,
     Catalogues,
     Outgoings,
     Bounces,

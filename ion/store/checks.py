@@ -20,7 +20,7 @@ from ion.store import tables
 from ion.store.engine import Database
 from ion.store.messages import message_counts
 from ion.store.published import holds_erased
-from ion.store.types import JobState, MessageState, NotificationState, OutgoingState, utc_now
+from ion.store.types import JobState, MessageState, NotificationState, OrderState, OutgoingState, utc_now
 
 _LINKED = (NotificationState.APPLIED, NotificationState.SUPERSEDED, NotificationState.DUPLICATE)
 # A job that runs on for so long after its lease was not taken over by anybody: nothing runs it any more.
@@ -102,6 +102,7 @@ def _disagreements(connection: sa.Connection, now: datetime) -> Iterator[str]:
         *_bounce_rules(),
         *_erasure_rules(),
         *_batch_rules(),
+        *_entry_rules(),
         *_job_rules(now),
     ):
         number = _count(connection, table, *conditions)
@@ -333,6 +334,22 @@ def _batch_rules() -> _Rules:
         col(order.id) == col(due.order_id),
     )
     yield "orders that are due although they are in a batch", due, (twice,)
+
+
+def _entry_rules() -> _Rules:
+    order, event = tables.OrderRow, tables.OrderEvent
+    is_entered = col(order.state) == OrderState.ENTERED.value
+    has_number = col(order.shop_order_number).is_not(None)
+    said = sa.exists().where(col(event.order_id) == col(order.id), col(event.what) == "entered")
+    yield "orders entered without an event that says so", order, (is_entered, ~said)
+    yield "orders entered without a shop order number", order, (is_entered, ~has_number, ~_is_erased(order))
+    yield "orders with a shop order number that are not entered", order, (~is_entered, has_number)
+    of_erased = sa.exists().where(col(order.id) == col(event.order_id), _is_erased(order))
+    yield (
+        "events of erased orders that still name a shop order number",
+        event,
+        (of_erased, col(event.shop_order_number).is_not(None)),
+    )
 
 
 def _job_rules(now: datetime) -> _Rules:
