@@ -21,6 +21,7 @@ from ion import __version__, cli_trust
 from ion.cli_alerts import alerts
 from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
+from ion.cli_entered import entered, pending, reopen
 from ion.cli_imap import imap_app, imap_states
 from ion.cli_merchant import merchant_app
 from ion.cli_nightly import merchant_profile, nightly_app
@@ -63,6 +64,9 @@ app.command(epilog="Example: ion held --merchant default | jq '{notification, or
 app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
+app.command(epilog="Example: ion entered GE123456789XX 1001 --by Ana; ion entered --shopify orders.csv")(entered)
+app.command(epilog="Example: ion reopen GE123456789XX --by Ana")(reopen)
+app.command(epilog="Example: ion pending --older-than 24 | jq '{order_number, country, batch}'")(pending)
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(imap_app)
 app.add_typer(outbox_app, name="outbox")

@@ -6,6 +6,7 @@
     ├── NotApprovedError         the order exists but must not be told yet (exit 1)
     ├── RenderError              a mail that would not read back exactly  (exit 1)
     ├── MailError                a file that is no mail at all            (exit 1)
+    ├── CsvError                 a CSV given to be read is none           (exit 1)
     ├── StoreError               the database refused, the data is intact (exit 1)
     │   ├── StorageFullError     its disk is full
     │   ├── OrderErasedError     the order was erased here
@@ -65,6 +66,10 @@ class RenderError(IonError):
 
 class MailError(IonError):
     """The octets given are not a mail message."""
+
+
+class CsvError(IonError):
+    """A CSV cannot be read; the message names the row. Nothing of it is taken."""
 
 
 class StoreError(IonError):

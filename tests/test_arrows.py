@@ -10,13 +10,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Later rooms may import earlier ones. Rooms on one level do not know each other, unless `BESIDE` says so.
 LEVELS = [
     {"errors", "files", "order", "currencies", "config", "config_imap", "config_relay", "config_tables"},
-    {"contract", "content"},
-    {"seal", "payloads", "store"},
+    {"contract", "content", "csv_input"},
+    {"seal", "payloads", "store", "shop_orders"},
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
     {"worker", "reparse", "schedule", "retention", "intake", "web", "rows"},
     {"watch", "nightly"},
+    {"worker", "reparse", "schedule", "retention", "intake", "web", "entering"},
+    {"watch"},
     {"sender"},
     {"serve"},
     {"logs"},
@@ -33,6 +35,8 @@ LEVELS = [
         "cli_nightly",
         "cli_catalogue",
     },
+    {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_alerts", "cli_dkim", "cli_outbox", "cli_template"}
+    | {"cli_entered", "cli_catalogue"},
     {"cli"},
     {"__main__"},
 ]
