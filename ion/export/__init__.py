@@ -26,7 +26,7 @@ from ion.export.columns import Entry, ExportOrder, Options
 from ion.export.csv_file import write_csv
 from ion.export.custom import custom_profile
 from ion.export.profiles import PROFILES, VERSIONS, profile_named
-from ion.export.ready_rows import ReadyRows, are_ready, filled, rows_of
+from ion.export.ready_rows import Filler, ReadyRows, are_ready, rows_of
 from ion.export.tables import Profile, file_name
 from ion.files import write_whole
 
@@ -135,6 +135,7 @@ class _Entries:
         self._items: dict[str, Mapping[str, CatalogueItem]] = {}
         self.order_count = 0
         self.ready_rows = 0
+        self._filler = Filler(exported_at)
         self.notes = _Notes()
         for name in profile.options:
             if getattr(options, name) is None:
@@ -156,7 +157,7 @@ class _Entries:
             ready = are_ready(stored, self._profile, items)
             if ready is not None:
                 self.ready_rows += ready.count
-                yield filled(ready, stored, self._exported_at)
+                yield self._filler.filled(ready, stored)
                 continue
             if items:
                 self.unknown_skus |= {line.sku for line in stored.order.lines if line.sku and line.sku not in items}

@@ -45,7 +45,7 @@ def plain_text(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell
     if isinstance(cell, datetime):
-        return cell.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{cell.astimezone(UTC).isoformat()[:19]}Z"
     return plain_number(cell)
 
 

@@ -2,12 +2,12 @@
 
 A row of `standard` has some 150 cells, and nearly all say what the order says, which never changes within a revision.
 `rows_of` makes the CSV text of these; a cell that asks for anything but the order (its state here, when it came, the
-catalogue) is left open, which is found by trying: whatever asks meets a refusal. `filled` puts the open cells in.
+catalogue) is left open, which is found by trying: whatever asks meets a refusal. A `Filler` puts the open cells in.
 """
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -34,6 +34,15 @@ class ReadyRows:
 
 class _OpenError(Exception):
     """The cell depends on more than the order."""
+
+
+class _Nothing:
+    """An order that the store does not know: it has no previous file, and whatever else is asked of it is refused."""
+
+    previous = None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _OpenError
 
 
 class _Refusal:
@@ -77,27 +86,33 @@ def _is_open(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) < len(_TABLE.columns)
 
 
-def filled(rows: ReadyRows, stored: ExportOrder, exported_at: datetime) -> str:
-    """The text of rows with what the store knows of the order put in. For an order without a previous file, of a
-    merchant without a catalogue."""
-    parts = rows.text.split(_MARK)
-    known = _Known(stored, exported_at)
-    parts[1::2] = [known[at] for at in parts[1::2]]
-    return "".join(parts)
+class Filler:
+    """Puts what the store knows of orders into the open cells of their rows, for one export. For orders without a
+    previous file, of merchants without a catalogue."""
 
+    def __init__(self, exported_at: datetime) -> None:
+        self._exported_at = exported_at
+        # What is the same for all: when they are exported, and what a catalogue or a previous file would say.
+        nothing = Entry(_Nothing(), _NO_ORDER, exported_at)
+        self._same = {str(at): "" for at, _ in _OF_PART}
+        self._value: dict[str, Callable[[Entry], Cell]] = {}
+        for at, column in _COLUMNS:
+            if isinstance(column, OrderColumn):
+                try:
+                    self._same[str(at)] = _quoted(_DIALECT.text(column.value(nothing)))
+                except _OpenError:
+                    self._value[str(at)] = column.value
 
-class _Known(dict[str, str]):
-    """The open cells of one order by the column's number, each made when it is asked for."""
-
-    def __init__(self, stored: ExportOrder, exported_at: datetime) -> None:
-        self._entry = Entry(stored, _NO_ORDER, exported_at)
-
-    def __missing__(self, at: str) -> str:
-        column = _TABLE.columns[int(at)]
-        # Of a line, open is what a catalogue says, and there is none.
-        cell: Cell = None if isinstance(column, PartColumn) else column.value(self._entry)
-        self[at] = text = _quoted(_DIALECT.text(cell))
-        return text
+    def filled(self, rows: ReadyRows, stored: ExportOrder) -> str:
+        """The rows of an order as they stand in the file."""
+        parts = rows.text.split(_MARK)
+        entry = Entry(stored, _NO_ORDER, self._exported_at)
+        known = self._same.copy()
+        for at in {*parts[1::2]}.difference(known):
+            cell = self._value[at](entry)
+            known[at] = _quoted(cell if isinstance(cell, str) else _DIALECT.text(cell))
+        parts[1::2] = [known[at] for at in parts[1::2]]
+        return "".join(parts)
 
 
 def _quoted(text: str) -> str:

@@ -214,7 +214,11 @@ class Batches(Database):
             col(member.revision) == col(event.revision),
         )
         # Not joined: the merchant's orders are many, the events since the last batch are few.
-        of_merchant = sa.exists().where(col(order.id) == col(event.order_id), col(order.merchant) == merchant)
+        of_merchant = sa.exists().where(
+            col(order.id) == col(event.order_id),
+            col(order.merchant) == merchant,
+            col(order.state) == OrderState.ENTERED.value,
+        )
         entered = sa.select(sa.func.count(sa.distinct(col(event.order_id)))).where(
             col(event.what) == "entered", of_merchant, ~in_batch
         )

@@ -61,6 +61,8 @@ class ExportOrder:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Sentences for staff, which may quote values."""
+        if self.problems_json == "[]":
+            return ()
         return tuple(problem["message"] for problem in json.loads(self.problems_json))
 
 
@@ -162,14 +164,17 @@ def update_order(connection: sa.Connection, order_id: int, content: Content, rev
 
 def _enter_due(sql: PlainSql, merchant: str, order_id: int, now: datetime) -> None:
     """The newest revision of the order is in no batch yet, and its rows are not made. One that was due before stays
-    due since then."""
-    sql.run(_DUE, order_id, now, merchant, True)
+    due since then; a reading that was put right is no new revision, and where a batch has it, it is not due again."""
+    sql.run(_DUE, order_id, now, merchant, True, order_id)
     sql.run(_NO_ROWS, order_id)
 
 
 _DUE = (
     "INSERT INTO export_due (profile_id, order_id, since)"
-    " SELECT id, ?, ? FROM export_profile WHERE merchant = ? AND active = ? ON CONFLICT DO NOTHING"
+    " SELECT id, ?, ? FROM export_profile AS profile WHERE merchant = ? AND active = ? AND NOT EXISTS"
+    " (SELECT 1 FROM orders JOIN batch_order AS member ON member.order_id = orders.id"
+    " AND member.revision = orders.revision WHERE orders.id = ? AND member.profile_id = profile.id)"
+    " ON CONFLICT DO NOTHING"
 )
 
 _KEEP_ROWS = (
