@@ -5,16 +5,18 @@ from collections.abc import Callable
 from ion.export.catalogue import CatalogueItem
 from ion.export.cells import Cell
 from ion.export.changed import changed_text
-from ion.export.columns import Kind, LineColumn, OrderColumn, kept, previous_order, shop_order_number
+from ion.export.columns import Kind, LineColumn, OrderColumn, kept
 
 CHANGED = OrderColumn(
     "changed",
-    lambda entry: changed_text(previous_order(entry.stored), entry.order),
+    lambda entry: changed_text(entry.stored.previous, entry.order),
     "What the order says otherwise than in the last file published for you, one change a line; empty: nothing.",
     Kind.LINES,
 )
 
-SHOP_ORDER_NUMBER = kept("shop_order_number", shop_order_number, "The number that staff gave the order in your shop.")
+SHOP_ORDER_NUMBER = kept(
+    "shop_order_number", lambda stored: stored.shop_order_number, "The number that staff gave the order in your shop."
+)
 
 
 def _known(name: str, get: Callable[[CatalogueItem], Cell], about: str, kind: Kind = Kind.TEXT) -> LineColumn:

@@ -63,6 +63,14 @@ class ExportOrder(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """Sentences of the reader for a person."""
 
+    @property
+    def previous(self) -> Order | None:
+        """The order as the merchant's last published file had it; None the first time, and outside of such files."""
+
+    @property
+    def shop_order_number(self) -> str | None:
+        """The number that staff gave the order in their shop; None where they gave none."""
+
 
 class Kind(StrEnum):
     """How a spreadsheet shows a column. In CSV every kind is plain text."""
@@ -75,16 +83,6 @@ class Kind(StrEnum):
     NUMBER = "number"
     INSTANT = "instant"
     """aware UTC"""
-
-
-def previous_order(stored: ExportOrder) -> Order | None:
-    """The order as the merchant's last published file had it; None the first time, or where nobody says."""
-    return getattr(stored, "previous", None)
-
-
-def shop_order_number(stored: ExportOrder) -> str | None:
-    """The number that staff gave the order in their shop; None where they gave none, or nobody says."""
-    return getattr(stored, "shop_order_number", None)
 
 
 @dataclass(frozen=True)

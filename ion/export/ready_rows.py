@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from ion.export.cells import Cell
-from ion.export.columns import Entry, ExportOrder, OrderColumn, PartColumn, previous_order
+from ion.export.columns import Entry, ExportOrder, OrderColumn, PartColumn
 from ion.export.profiles import profile_named
 from ion.order import Order
 
@@ -127,7 +127,7 @@ def are_ready(stored: ExportOrder, profile: Any, items: Mapping[str, Any]) -> Re
     kept = getattr(stored, "kept_rows", None)
     if kept is None or profile != PROFILE or kept.profile != _NAME or not kept.count:
         return None
-    return None if items or previous_order(stored) else ReadyRows(kept.text, kept.count)
+    return None if items or stored.previous else ReadyRows(kept.text, kept.count)
 
 
 _NO_ORDER: Any = _Refusal()
