@@ -148,7 +148,9 @@ def active(book: openpyxl.Workbook) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "delimiter", [",", pytest.param(";", marks=pytest.mark.long), pytest.param("\t", marks=pytest.mark.long)]
+)
 def test_a_csv_for_excel_calculates_nothing_where_the_wrong_delimiter_is_taken(folder: Path, delimiter: str) -> None:
     profile = PROFILES["excel-de" if delimiter == "," else "excel-en"]
     path = folder / f"wrong-{ord(delimiter)}.csv"
