@@ -20,7 +20,7 @@ from ion.store.types import utc_now
 from ion.trust import Authenticator
 from ion.worker import Worker
 from tests.orders import KEY, rendered, small_order
-from tests.programs import Ion
+from tests.programs import IonHere
 from tests.smtp_client import Raw, listening
 from tests.stores import an_address, sqlite_store, store, table_of
 from tests.test_bounces import ADDRESS, EXPECTED, MESSAGE_ID, failed, sample, standard
@@ -426,7 +426,7 @@ def test_a_bounce_that_was_not_understood_is_made_good_by_reading_it_again(store
 
 
 def test_alerts_are_listed_until_they_are_seen(tmp_path: Path) -> None:
-    ion = Ion(tmp_path, ION_BOUNCE_DOMAIN=DOMAIN)
+    ion = IonHere(tmp_path, ION_BOUNCE_DOMAIN=DOMAIN)
     ion.run("config")
     from ion.store import open_store
 

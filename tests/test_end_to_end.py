@@ -131,7 +131,7 @@ def test_a_mail_is_in_the_database_with_its_250_and_in_the_export_two_seconds_la
 ) -> None:
     ion, port = serving
     (address,) = ion.lines("merchant", "add", "prompt")[0]["addresses"]
-    raw = _mail(ion, "prompt", tmp_path)
+    raw = _mail(IonHere(ion.data_dir), "prompt", tmp_path)
     with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
         client.sendmail("someone@example.com", [address], raw)
         assert _count(ion, "message", "prompt") == 1
@@ -225,29 +225,31 @@ def test_one_bad_file_never_stops_the_others(ion: IonHere, tmp_path: Path) -> No
     assert [line["file"] for line in lines] == [str(bad), str(_a_payload()), str(tmp_path / "missing.json")]
 
 
-def test_a_mail_without_a_notification_has_grade_none(alone: Ion, tmp_path: Path) -> None:
+def test_a_mail_without_a_notification_has_grade_none(ion: IonHere, tmp_path: Path) -> None:
     mail = tmp_path / "hello.eml"
     mail.write_bytes(b"Subject: hello\r\n\r\nNothing to see.\r\n")
-    assert alone.lines("parse", mail) == [
+    assert ion.lines("parse", mail) == [
         {"file": str(mail), "grade": "none", "notification": None, "order": None, "problems": []}
     ]
 
 
-def test_ingested_files_go_the_same_way_as_mail_and_twice_is_once(alone: Ion, tmp_path: Path) -> None:
+def test_ingested_files_go_the_same_way_as_mail_and_twice_is_once(ion: IonHere, tmp_path: Path) -> None:
     mail = tmp_path / "order.eml"
-    alone.run("render", "--approved", _a_payload(), "-o", mail)
-    first, second = alone.lines("ingest", mail, mail)
+    ion.run("render", "--approved", _a_payload(), "-o", mail)
+    first, second = ion.lines("ingest", mail, mail)
     assert first["state"] == "read"
     assert first["notifications"][0]["grade"] == "sealed"
     assert first["notifications"][0]["state"] == "applied"
     assert second["message"] == first["message"]
     assert second["created"] is False
-    assert _exported(alone)
+    assert _exported(ion)
 
 
-def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(alone: Ion, tmp_path: Path) -> None:
+def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(
+    ion: IonHere, alone: Ion, tmp_path: Path
+) -> None:
     alone.run("render", "--no-such-option", status=2)
-    alone.run("merchant", "key", "export", "nobody", status=2)
+    ion.run("merchant", "key", "export", "nobody", status=2)
     Ion(tmp_path / "x", ION_SMTP_PORT="none").run("config", status=3)
     unreachable = Ion(tmp_path / "y", ION_RELAY_PORT="1")
     unreachable.run("send", "--approved", "--to", "shop@example.com", _a_payload(), status=4)

@@ -15,7 +15,7 @@ from ion.inbox.imap import TOO_LARGE
 from ion.store import open_store
 from tests.forged import ORDERS, PLATFORM, original
 from tests.imap_servers import HOST, PASSWORD, Server, free_port
-from tests.programs import Ion
+from tests.programs import Ion, IonHere
 from tests.signers import name_server
 from tests.test_imap import mail, until
 
@@ -141,7 +141,7 @@ def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: S
     user = uuid.uuid4().hex
     dovecot.deliver(user, [mail(1), large := mail("large", 3000), mail(2), mail("larger", 9000)])
     config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{user}"\nafter = "flag"')
-    ion = Ion(tmp_path / "data", ION_CONFIG=config, ION_SMTP_MAX_MESSAGE_BYTES="2000")
+    ion = IonHere(tmp_path / "data", ION_CONFIG=config, ION_SMTP_MAX_MESSAGE_BYTES="2000")
     (line,) = ion.lines("fetch")
     assert (line["new"], line["skipped"]) == (2, 2)
     (told,) = ion.lines("imap")
@@ -167,7 +167,7 @@ def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: S
 def test_check_tells_an_account_that_is_refused(tmp_path: Path, dovecot: Server) -> None:
     config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{uuid.uuid4().hex}"')
     (tmp_path / "password").write_text("another")
-    ion = Ion(tmp_path / "data", ION_CONFIG=config)
+    ion = IonHere(tmp_path / "data", ION_CONFIG=config)
     (report,) = ion.lines("check")
     assert report["imap"]["shop"]["state"] == "new"
     ion.run("fetch", status=1)
@@ -185,7 +185,7 @@ def test_fetch_asks_who_sent_a_mail_without_a_seal(tmp_path: Path, dovecot: Serv
     with name_server() as names:
         names.know(PLATFORM)
         config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{user}"')
-        ion = Ion(tmp_path / "data", ION_CONFIG=config, ION_DNS_SERVER=names.address)
+        ion = IonHere(tmp_path / "data", ION_CONFIG=config, ION_DNS_SERVER=names.address)
         ion.run("merchant", "trust", "default", "add", "dkim", "platform.example")
         ion.run("merchant", "trust", "default", "add", "recipient", ORDERS)
         ion.run("fetch")

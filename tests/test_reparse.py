@@ -19,7 +19,7 @@ from ion.worker import Worker
 from tests.forged import ORDERS, PLATFORM, original
 from tests.make_samples import KEY as SAMPLE_KEY
 from tests.orders import KEY, OTHER_KEY, full_order, rendered, small_order
-from tests.programs import Ion, IonHere
+from tests.programs import IonHere
 from tests.readers import read_oddly
 from tests.signers import name_server
 from tests.stores import judged, received, table_of
@@ -352,7 +352,7 @@ def test_a_mail_whose_signer_cannot_be_asked_now_is_told_and_left_as_it_is(store
 
 
 def test_the_command_asks_who_sent_a_mail_by_the_rules_of_today(tmp_path: Path, dns: str) -> None:
-    ion = Ion(tmp_path / "data", ION_DNS_SERVER=dns)
+    ion = IonHere(tmp_path / "data", ION_DNS_SERVER=dns)
     mail = tmp_path / "order.eml"
     mail.write_bytes(PLATFORM.sign(original("T6")))
     ion.lines("ingest", mail)

@@ -30,7 +30,7 @@ from ion.store.schema import MIGRATIONS
 from ion.store.tables import Base
 from tests.stores import an_address, queue_order, received, table_of
 
-SPAWN = multiprocessing.get_context("spawn")
+FORKSERVER = multiprocessing.get_context("forkserver")
 
 
 # Opening and migrating
@@ -76,7 +76,7 @@ def _open(url: str) -> None:
 
 
 def test_processes_that_open_an_empty_database_at_once_all_succeed(empty_url: str) -> None:
-    processes = [SPAWN.Process(target=_open, args=(empty_url,)) for _ in range(4)]
+    processes = [FORKSERVER.Process(target=_open, args=(empty_url,)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
@@ -312,7 +312,7 @@ def _queue_many(url: str, prefix: str, count: int) -> None:
 
 
 def test_several_processes_queue_without_gaps_or_doubles(store: Store, store_url: str) -> None:
-    processes = [SPAWN.Process(target=_queue_many, args=(store_url, name, 25)) for name in "abc"]
+    processes = [FORKSERVER.Process(target=_queue_many, args=(store_url, name, 25)) for name in "abc"]
     for process in processes:
         process.start()
     for process in processes:
