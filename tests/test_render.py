@@ -42,6 +42,7 @@ from tests.orders import (
     small_order,
     texts,
 )
+from tests.thinning import one_in
 
 each_tag = pytest.mark.parametrize("tag", tags())
 some_tags = pytest.mark.parametrize("tag", SOME_TAGS)
@@ -298,7 +299,7 @@ def test_a_name_that_is_not_ascii_is_encoded() -> None:
 # The HTML
 
 
-@each_tag
+@pytest.mark.parametrize("tag", one_in(4, tags()))
 def test_the_html_of_two_hundred_usual_lines_stays_below_what_mail_programs_clip(tag: str) -> None:
     order = hard_orders()["two hundred lines"]
     assert len(order.lines) == 200
@@ -512,8 +513,10 @@ def test_text_about_the_original_order_cannot_pass_for_a_notification(tag: str) 
 # Reading back before the mail leaves
 
 
-@each_tag
-@pytest.mark.parametrize("order", [full_order(), full_order(hub=False), small_order(), *guarded_orders().values()])
+@pytest.mark.parametrize(
+    ("order", "tag"),
+    one_in(4, (full_order(), full_order(hub=False), small_order(), *guarded_orders().values()), tags()),
+)
 def test_the_built_in_templates_lose_nothing(order: Order, tag: str) -> None:
     result = rendered(order, tag, read_back=read_message)
     assert result.order == order and result.notification.key_id == KEY.key_id
