@@ -40,7 +40,7 @@ from tests.orders import (
 from tests.revisions import HOSTILE, OLD_SEAL, earlier, revised, sent_again
 
 each_tag = pytest.mark.parametrize("tag", tags())
-IN_THE_SUITE, IN_THE_LONG_RUN, SHARDS = 300, 6000, 6
+IN_THE_SUITE, IN_THE_LONG_RUN, SHARDS = 120, 6000, 6
 
 
 # What is found
@@ -154,9 +154,19 @@ def test_a_discount_is_known_by_its_code_and_an_address_added_whole_is_one_chang
 
 
 @given(orders(), orders())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_is_told_is_true_in_the_order_of_the_contract_and_names_all_that_differs(one: Order, other: Order) -> None:
-    previous, order = one, other
+    _tells_what_differs(one, other)
+
+
+@pytest.mark.long
+@given(orders(), orders())
+@settings(max_examples=600, deadline=None)
+def test_what_is_told_of_very_many_orders_is_true_and_all(one: Order, other: Order) -> None:
+    _tells_what_differs(one, other)
+
+
+def _tells_what_differs(previous: Order, order: Order) -> None:
     found = changes(previous, order)
     assert found == changes(previous, order)
     olds = Counter((entry.code, entry.value) for entry in order_entries(previous))

@@ -108,10 +108,11 @@ CHARSETS = [
 ENCODINGS = ["7bit", "8bit", "binary", "base64", "quoted-printable", "x-uuencode", "uuencode", "nonsense", "", "\xff"]
 
 
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("charset", CHARSETS)
-def test_a_lie_about_the_charset_or_the_encoding_raises_nothing(charset: str) -> None:
+def test_a_lie_about_the_charset_or_the_encoding_raises_nothing(charset: str, share: int) -> None:
     named = charset.encode("utf-8", "surrogatepass")
-    for encoding in ENCODINGS:
+    for encoding in ENCODINGS[CHARSETS.index(charset) % share :: share]:
         for kind in (b"text/plain", b"text/html", b"application/json", b"message/rfc822", b"multipart/mixed"):
             for body in (TEXT.encode(), b"\xff\xfe\x00\xd8 \xc3(", b"=ZZ=\xff", b"begin 644 x\n#!!!\nend\n", b"+2AA-"):
                 head = b'Content-Type: %s; charset="%s"\r\nContent-Transfer-Encoding: %s\r\n\r\n'
@@ -231,15 +232,18 @@ def test_too_many_parts_or_levels_are_refused_naming_the_limit() -> None:
         "ー?" * 4000 + "x",
     ],
 )
+@pytest.mark.parametrize("most", [8_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 @pytest.mark.filterwarnings("ignore::bs4.XMLParsedAsHTMLWarning")
-def test_hostile_text_is_read_without_raising_and_soon(hostile: str) -> None:
+def test_hostile_text_is_read_without_raising_and_soon(hostile: str, most: int) -> None:
+    if len(hostile) > most:
+        hostile = hostile[: most // 2] + hostile[-most // 2 :]
     titled = f"International Order Notification: 1 Order: Platform: {hostile}"
-    started = time.perf_counter()
+    started = time.process_time()
     for body, kinds in ((hostile, [b"text/html", b"application/json"]), (titled, [b"text/html", b"text/plain"])):
         octets = body.encode("utf-8", "surrogatepass")
         for kind in (*kinds, b"text/plain; format=flowed"):
             never_another(b"Content-Type: " + kind + b"; charset=utf-8\r\n\r\n" + octets, SMALL)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
 
 
 _HEADER = json.loads(JSON)["notification"]
@@ -418,16 +422,19 @@ def test_every_letter_and_digit_changed_in_a_small_mail_is_noticed_and_named(kin
     "tag", ["en", "de", "ar", *(pytest.param(tag, marks=pytest.mark.long) for tag in ("fr", "pl", "ru", "ja"))]
 )
 @pytest.mark.parametrize("kind", ["text", "html"])
-def test_letters_and_digits_changed_anywhere_in_a_large_mail_are_noticed_and_named(kind: str, tag: str) -> None:
+@pytest.mark.parametrize(("values", "others"), [(4, 1), pytest.param(8, 3, marks=pytest.mark.long)])
+def test_letters_and_digits_changed_anywhere_in_a_large_mail_are_noticed_and_named(
+    kind: str, tag: str, values: int, others: int
+) -> None:
     chosen = random.Random(f"{kind} {tag}")
     order = full_order(blocks=1) if tag == "de" else hub_order()
     text, html, attachment = bodies_of(rendered(order, tag).raw)
     mail = {"text": text, "html": html, "json": attachment}
     spans = _value_spans(mail[kind], order, tag, markup=kind == "html")
     places = _visible_places(mail[kind], markup=kind == "html")
-    for place in chosen.sample([place for place in places if place in spans], 8):
+    for place in chosen.sample([place for place in places if place in spans], values):
         _check_change(order, mail, kind, place, spans[place])
-    for place in chosen.sample(places, 3):
+    for place in chosen.sample(places, others):
         _check_change(order, mail, kind, place, None)
 
 

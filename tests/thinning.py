@@ -12,7 +12,7 @@ def one_in(share: int, *axes: Iterable[Any]) -> list[ParameterSet]:
     """All combinations of the axes, for `pytest.mark.parametrize`; those of the long run are marked so.
 
     The usual ones lie on diagonals, so that each value of one of two axes is among them if the other has at least
-    `share` values.
+    `share` values. Of a single axis the first and each `share`-th after it are usual.
     """
     cases = []
     for case in product(*(list(enumerate(axis)) for axis in axes)):

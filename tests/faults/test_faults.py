@@ -33,6 +33,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_and_sigterm(tmp_path:
 NOTHING_MISSED: dict[str, Any] = dict.fromkeys(fetches.MUST_BE_ZERO, 0) | {"check_problems": []}
 
 
+@pytest.mark.long
 def test_nothing_is_missed_or_doubled_by_kill_9_while_mail_is_fetched(tmp_path: Path, dovecot: Server) -> None:
     figures = fetches.kill_and_count(tmp_path, dovecot, kills=2, seed=5)
     assert _of(figures, NOTHING_MISSED) == NOTHING_MISSED, figures
@@ -45,6 +46,7 @@ NOTHING_UNTOLD: dict[str, Any] = dict.fromkeys(sends.MUST_BE_ZERO, 0) | {
 }
 
 
+@pytest.mark.long
 def test_every_order_is_told_of_once_whatever_kills_the_sender_and_whatever_the_relay_does(tmp_path: Path) -> None:
     figures = sends.kill_and_count(tmp_path, kills=12, seed=3, folders=5)
     assert _of(figures, NOTHING_UNTOLD) == NOTHING_UNTOLD, figures
