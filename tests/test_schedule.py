@@ -27,6 +27,7 @@ from ion.schedule import (
     latest_due,
 )
 from ion.store import ClaimLostError, JobState, Store, open_store
+from tests.thinning import one_in
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")
