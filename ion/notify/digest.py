@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.parser import BytesHeaderParser
 from email.policy import default
-from email.utils import format_datetime
 from hashlib import sha256
 from html import escape
 
 from ion.contract import Language
 from ion.notify import mime
-from ion.notify.render import AUTOMATIC, Envelope, mail_address
+from ion.notify.render import Envelope, mail_address, mail_header
 
 _NAMED = 3  # order numbers in the subject; a subject is cut on a phone
 
@@ -47,14 +46,6 @@ def compose_digest(
     shown = [mime.text_part("plain", text), mime.text_part("html", f"<!doctype html>\n{head}\n{body}\n</html>\n")]
     boundary = f"=_ion.{digest}"  # of the mails' own digest, so it cannot stand in one of them
     parts = [mime.multipart("alternative", shown, f"{boundary}.1"), *map(mime.message_part, mails)]
-    fields = [
-        mime.field("Subject", f"{heading} · {', '.join(order_numbers[:_NAMED])}{more}"),
-        mime.address_field("From", [sender]),
-        mime.address_field("To", [mail_address(to) for to in envelope.recipients]),
-        mime.address_field("Reply-To", [mail_address(envelope.reply_to)]) if envelope.reply_to else b"",
-        mime.field("Date", format_datetime(issued_at)),
-        f"Message-ID: {message_id}\r\n".encode("ascii"),
-        *AUTOMATIC,
-        mime.field("Content-Language", language.tag),
-    ]
-    return Digest(b"".join(fields) + mime.multipart("mixed", parts, boundary), message_id)
+    subject = f"{heading} · {', '.join(order_numbers[:_NAMED])}{more}"
+    header = mail_header(subject, envelope, message_id, issued_at, language)
+    return Digest(header + mime.multipart("mixed", parts, boundary), message_id)

@@ -156,21 +156,29 @@ def compose(
 ) -> Rendered:
     """The mail of these three, not read back. Raises SettingError for an address that is none."""
     message_id = _message_id(prepared.values, envelope)
+    issued_at = cast(datetime, prepared.notification.issued_at)
+    header = mail_header(prepared.subject, envelope, message_id, issued_at, language)
+    body = _body(prepared.order, text, html, attachment, _boundary(message_id))
+    return Rendered(header + body, message_id, prepared.notification, prepared.order, prepared.seal)
+
+
+def mail_header(subject: str, envelope: Envelope, message_id: str, issued_at: datetime, language: Language) -> bytes:
+    """The header of every mail of ours, but for the fields of its content. `issued_at`: aware. Raises SettingError for
+    an address that is none."""
     fields = [
-        mime.field("Subject", prepared.subject),
+        mime.field("Subject", subject),
         mime.address_field("From", [mail_address(envelope.sender)]),
         # A mail that is only rendered may name nobody; the empty group (RFC 6854) is a form that every client reads.
         mime.address_field("To", [mail_address(to) for to in envelope.recipients])
         if envelope.recipients
         else b"To: undisclosed-recipients:;\r\n",
         mime.address_field("Reply-To", [mail_address(envelope.reply_to)]) if envelope.reply_to else b"",
-        mime.field("Date", format_datetime(cast(datetime, prepared.notification.issued_at))),
+        mime.field("Date", format_datetime(issued_at)),
         f"Message-ID: {message_id}\r\n".encode("ascii"),
         *AUTOMATIC,
         mime.field("Content-Language", language.tag),
     ]
-    body = _body(prepared.order, text, html, attachment, _boundary(message_id))
-    return Rendered(b"".join(fields) + body, message_id, prepared.notification, prepared.order, prepared.seal)
+    return b"".join(fields)
 
 
 AUTOMATIC = (
