@@ -123,7 +123,8 @@ def test_a_catalogue_labels_every_field_and_nothing_else(known: Language) -> Non
 
 @each_language
 def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_english_one(known: Language) -> None:
-    for mine, english in ((known.headings, EN.headings), (known.mail, EN.mail), (known.changes, EN.changes)):
+    groups = [(known.headings, EN.headings), (known.mail, EN.mail), (known.changes, EN.changes)]
+    for mine, english in (*groups, (known.alerts, EN.alerts)):
         assert mine.keys() == english.keys()
         for name, text in mine.items():
             assert _placeholders(text) == _placeholders(english[name]), name
@@ -137,7 +138,7 @@ def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_engl
 
 @each_language
 def test_every_text_of_a_catalogue_is_canonical_and_says_something(known: Language) -> None:
-    prose = [known.mail, known.changes]
+    prose = [known.mail, known.changes, known.alerts]
     groups = [known.headings, known.countries, *prose, *known.labels.values(), *known.words.values()]
     for group in groups:
         for name, text in group.items():
@@ -149,11 +150,12 @@ def test_every_text_of_a_catalogue_is_canonical_and_says_something(known: Langua
 
 
 @each_language
-def test_no_phrase_about_changes_holds_a_colon_or_a_mark_that_programs_act_on(known: Language) -> None:
-    for name, text in known.changes.items():
-        assert not set(":\uff1a\\=<>|*_&") & set(text), name
-        assert re.match(r"\w", text), name
-    assert len(set(known.changes.values())) == len(known.changes)
+def test_no_phrase_about_changes_or_alerts_holds_a_colon_or_a_mark_that_programs_act_on(known: Language) -> None:
+    for phrases in (known.changes, known.alerts):
+        for name, text in phrases.items():
+            assert not set(":\uff1a\\=<>|*_&") & set(text), name
+            assert re.match(r"[\w{]", text), name
+        assert len(set(phrases.values())) == len(phrases)
 
 
 @each_language

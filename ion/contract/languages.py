@@ -52,6 +52,7 @@ class Language:
     countries: dict[str, str]
     mail: dict[str, str]
     changes: dict[str, str]
+    alerts: dict[str, str]
 
     def label(self, section: Section, field: str) -> str:
         return self.labels[section.labels][field]
@@ -109,6 +110,7 @@ def language(tag: str) -> Language:
         countries=cldr["countries"],
         mail=text["mail"],
         changes=text["changes"],
+        alerts=text["alerts"],
     )
 
 

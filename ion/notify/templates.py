@@ -1,6 +1,7 @@
 """The mail templates: the package's own, with a merchant's folder in front.
 
-`order.html.j2` and `order.txt.j2` are Jinja2 templates. HTML is escaped automatically, an undefined name is an error,
+`order.html.j2` and `order.txt.j2` are Jinja2 templates, and so are `alert.html.j2` and `alert.txt.j2`, which are always
+the package's own. HTML is escaped automatically, an undefined name is an error,
 and the sandbox keeps a merchant's template from reaching anything but what it is given. The HTML's style sheet is
 inlined, its `@media` rules (dark mode, narrow screens) are kept.
 """
@@ -24,6 +25,8 @@ from ion.errors import IonError, RenderError, SettingError
 TEXT_WIDTH = 74
 HTML_NAME, TEXT_NAME = "order.html.j2", "order.txt.j2"
 NAMES = (HTML_NAME, TEXT_NAME)
+"""Those that a merchant may have of its own."""
+ALERT_HTML_NAME, ALERT_TEXT_NAME = "alert.html.j2", "alert.txt.j2"
 
 
 def built_in_folder() -> Path | Traversable:
@@ -81,13 +84,13 @@ class Templates:
         self._environment.filters["lined"] = lined
         self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
-    def html(self, context: dict[str, Any]) -> str:
+    def html(self, context: dict[str, Any], name: str = HTML_NAME) -> str:
         """The HTML body, styles inlined. Raises RenderError naming the template and line."""
-        return self._inliner.inline(self._render(HTML_NAME, context))
+        return self._inliner.inline(self._render(name, context))
 
-    def text(self, context: dict[str, Any]) -> str:
+    def text(self, context: dict[str, Any], name: str = TEXT_NAME) -> str:
         """The plain text body, LF lines of at most `TEXT_WIDTH` columns where words allow it."""
-        return self._render(TEXT_NAME, context)
+        return self._render(name, context)
 
     def origin(self, name: str) -> str:
         """Which of the two templates of this name is used: the path of the own one, or `built-in NAME`."""

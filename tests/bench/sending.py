@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ion.contract import tags
 from ion.notify.signing import Algorithm, DkimKeys, Signer
-from ion.notify.templates import Templates
+from ion.notify.templates import HTML_NAME, TEXT_NAME, Templates
 from ion.order import Order
 from ion.reading import read_message
 from ion.seal import Key
@@ -91,13 +91,13 @@ class TimedTemplates(Templates):
         super().__init__()
         self._clock = clock
 
-    def html(self, context: dict[str, Any]) -> str:
+    def html(self, context: dict[str, Any], name: str = HTML_NAME) -> str:
         with self._clock.step("inlining"):
-            return super().html(context)
+            return super().html(context, name)
 
-    def text(self, context: dict[str, Any]) -> str:
+    def text(self, context: dict[str, Any], name: str = TEXT_NAME) -> str:
         with self._clock.step("text template"):
-            return super().text(context)
+            return super().text(context, name)
 
     def _render(self, name: str, context: dict[str, Any]) -> str:
         if name.endswith(".html.j2"):
