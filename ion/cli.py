@@ -23,6 +23,7 @@ from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
 from ion.cli_entered import entered, pending, reopen
 from ion.cli_imap import imap_app, imap_states
+from ion.cli_jobs import jobs
 from ion.cli_merchant import merchant_app
 from ion.cli_nightly import merchant_profile, nightly_app
 from ion.cli_outbox import outbox_app
@@ -74,6 +75,7 @@ app.add_typer(erase_app, name="erase")
 app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)
 app.command(epilog="Example: ion alerts --seen 12 --seen 13")(alerts)
+app.command(epilog="Example: ion jobs | jq 'select(.late_seconds > 0)'")(jobs)
 
 
 class Block(StrEnum):

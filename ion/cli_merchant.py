@@ -117,7 +117,8 @@ def merchant_subscribe(
     name: Name,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address that is told.", show_default=False)],
     kind: Annotated[
-        list[str] | None, typer.Option(help="order (a new one), change (a later revision); both without it.")
+        list[str] | None,
+        typer.Option(help="order (a new one), change (a later revision); both without it. alert: what needs a person."),
     ] = None,
     daily: Annotated[bool, typer.Option("--daily", help="One mail a day with all of them, at `digest_time`.")] = False,
     locale: Annotated[str | None, typer.Option(help="Language, where it is not the merchant's.")] = None,
@@ -125,13 +126,13 @@ def merchant_subscribe(
 ) -> None:
     """Tell an address of a merchant's orders from now on, or in another way than before."""
     from ion.contract import language
-    from ion.store import KINDS
+    from ion.store import ORDER_KINDS
 
     tag = language(locale).tag if locale else None
     (plain,) = _plain([address])
     with opened_store(settings_of(context)) as store:
         subscribed = store.subscribe(
-            name, plain, kinds=kind or KINDS, mode="daily" if daily else "single", locale=tag, note=note
+            name, plain, kinds=kind or ORDER_KINDS, mode="daily" if daily else "single", locale=tag, note=note
         )
         print_json(asdict(subscribed))
 

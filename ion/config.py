@@ -22,6 +22,7 @@ from ion.errors import SettingError
 
 ENV_PREFIX = "ION_"
 CONFIG_VARIABLE = "ION_CONFIG"
+_ADDRESS = re.compile(r"[!-~]+@[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*")  # whether mail can go there is seen when it is made
 
 
 def _default_data_dir() -> Path:
@@ -152,6 +153,30 @@ class Settings(BaseSettings):
     time_zone: str = Field(
         default="UTC", description="IANA time zone of times and dates, of merchants without one of their own"
     )
+    alert_to: str | None = Field(
+        default=None,
+        description="addresses, with commas between, that are told by mail what needs a person, of every merchant; "
+        "unset: none",
+    )
+    alert_repeat_hours: float = Field(default=24, ge=1, description="hours until what lasts is told by mail again")
+    alert_mails_per_hour: int = Field(default=6, ge=1, description="most such mails to one address in an hour")
+    alert_job_minutes: float = Field(default=60, ge=1, description="minutes a job may be late before it is an alert")
+    alert_imap_minutes: float = Field(
+        default=30, ge=0, description="minutes an IMAP account may fail before it is an alert"
+    )
+    alert_gap_hours: float = Field(
+        default=24, ge=0, description="hours a sequence number may be missing before it is an alert"
+    )
+    alert_silence_days: float = Field(
+        default=2, ge=0, description="days without order mail before the silence can be an alert"
+    )
+    alert_unentered_hours: float = Field(
+        default=72, ge=0, description="hours an order may wait to be entered before it is an alert"
+    )
+    alert_unentered: Literal["used", "always", "never"] = Field(
+        default="used",
+        description="whose orders these are: `used`, merchants that have entered one; `always`, all; `never`, none",
+    )
     imap: tuple[ImapAccount, ...] = Field(
         default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
     )
@@ -175,6 +200,13 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"(?=.{1,200}\Z)[a-z0-9-]+(\.[a-z0-9-]+)*", value.lower()):
             raise ValueError("give a domain in letters of ASCII, for example mail.example")
         return value and value.lower()
+
+    @field_validator("alert_to")
+    @classmethod
+    def _are_addresses(cls, value: str | None) -> str | None:
+        if not all(_ADDRESS.fullmatch(address) for address in _listed(value)):
+            raise ValueError("give addresses, for example ana@shop.example,it@shop.example")
+        return value
 
     @field_validator("export_time", "digest_time")
     @classmethod
@@ -264,12 +296,21 @@ class Settings(BaseSettings):
         return _networks(self.smtp_proxy_addresses)
 
     @property
+    def alert_addresses(self) -> tuple[str, ...]:
+        """`alert_to`, each address once."""
+        return tuple(dict.fromkeys(_listed(self.alert_to)))
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
 
 
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
 def _networks(text: str | None) -> tuple[str, ...]:
-    return tuple(str(ip_network(part.strip())) for part in (text or "").split(",") if part.strip())
+    return tuple(str(ip_network(part)) for part in _listed(text))
 
 
 SECRETS = tuple(

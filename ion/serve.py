@@ -1,7 +1,7 @@
-"""Wiring of `ion serve`: the doors, the worker, the outbox and the nightly export, started and stopped in order.
+"""Wiring of `ion serve`: doors, worker, outbox, nightly export and alerts, started and stopped in order.
 
-Start: store, listener, worker, IMAP, outbox, schedule. Stop, on SIGTERM or SIGINT, in the other order: no new job is
-begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
+Start: store, listener, worker, IMAP, outbox, schedule, alerts. Stop, on SIGTERM or SIGINT, in the other order: no new
+job is begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
 """
 
 import gc
@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import structlog
 
+from ion.alerting import Alerting
 from ion.config import Settings
 from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
@@ -56,7 +57,7 @@ def serve_forever(settings: Settings) -> None:
 class Service:
     """Everything that runs while the program serves. `start` returns when mail is taken, `stop` when all has ended.
 
-    `nightly`: whether the nightly export and the daily retention run too.
+    `nightly`: whether the nightly export, the daily retention and the alerts run too.
     """
 
     def __init__(self, settings: Settings, store: Store, *, nightly: bool = True) -> None:
@@ -83,6 +84,7 @@ class Service:
         steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
         self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
         self.retention = Retention(store, settings) if nightly else None
+        self.alerting = Alerting(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
 
     def start(self) -> None:
@@ -97,12 +99,16 @@ class Service:
                 self.schedule.start()
             if self.retention:
                 self.retention.start()
+            if self.alerting:
+                self.alerting.start()
         except BaseException:
             self.stop()
             raise
         log.info("serving", smtp_host=self.listener.host, smtp_port=self.listener.port)
 
     def stop(self) -> None:
+        if self.alerting:
+            self.alerting.stop()
         if self.retention:
             self.retention.stop()
         if self.schedule:

@@ -20,6 +20,9 @@ LEVELS = [
     {"worker", "reparse", "schedule", "retention", "intake", "web", "entering"},
     {"watch"},
     {"sender"},
+    {"worker", "reparse", "schedule", "retention", "intake", "web"},
+    {"watch", "jobs"},
+    {"sender", "alerting"},
     {"serve"},
     {"logs"},
     {"demo", "console"},
@@ -37,6 +40,11 @@ LEVELS = [
     },
     {"cli_merchant", "cli_trust", "cli_imap", "cli_privacy", "cli_alerts", "cli_dkim", "cli_outbox", "cli_template"}
     | {"cli_entered", "cli_catalogue"},
+        "cli_jobs",
+        "cli_dkim",
+        "cli_outbox",
+        "cli_template",
+    },
     {"cli"},
     {"__main__"},
 ]

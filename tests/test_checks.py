@@ -115,9 +115,20 @@ DAMAGE = [
     ),
     (
         "INSERT INTO alert (merchant, kind, subject, text, outgoing_id, happened, created_at, last_at)"
-        " SELECT merchant, 'bounced', 'x' || id, 'x', id, 1, '2026-11-23', '2026-11-23' FROM outgoing"
+        " SELECT merchant, 'bounced', 'outgoing:' || id, 'x', id, 1, '2026-11-23', '2026-11-23' FROM outgoing"
         " WHERE erased_at IS NOT NULL",
         "1 alerts that name the address of an erased mail",
+    ),
+    (
+        "INSERT INTO alert (merchant, kind, subject, text, outgoing_id, happened, created_at, last_at)"
+        " SELECT merchant, 'bounced', 'outgoing:0', 'x', id, 1, '2026-11-23', '2026-11-23' FROM outgoing"
+        " WHERE state = 'sent'",
+        "1 alerts of a mail with another cause",
+    ),
+    (
+        "INSERT INTO alert (merchant, kind, subject, text, happened, created_at, last_at)"
+        " VALUES ('default', 'disk', 'disk', 'x', 0, '2026-11-23', '2026-11-23')",
+        "1 alerts that never happened",
     ),
     (
         "UPDATE message SET size_bytes = size_bytes + 1 WHERE id = 5",

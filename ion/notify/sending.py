@@ -18,6 +18,7 @@ from ion.config import Settings
 from ion.contract import Notification, language
 from ion.errors import RenderError, SettingError
 from ion.keys import key_ring
+from ion.notify.alert_mail import ToldAlert, compose_alerts
 from ion.notify.digest import compose_digest
 from ion.notify.render import Envelope, ReadBack, Rendered, mail_address, render
 from ion.notify.signing import Signer
@@ -25,7 +26,7 @@ from ion.notify.templates import Templates
 from ion.order import Order
 
 if TYPE_CHECKING:
-    from ion.store import Merchant, NewMail, OutgoingMail, Queued, Store, TakenOrder
+    from ion.store import DueAlert, Merchant, NewMail, OutgoingMail, Queued, Store, TakenOrder
 
 log = structlog.get_logger("ion.outbox")
 
@@ -98,7 +99,9 @@ def queue_order(
     from ion.content import Content, order_of
 
     known = store.merchant(merchant)
-    told = {one.address: one for one in store.subscriptions(merchant) if one.state == "active"}
+    told = {
+        one.address: one for one in store.subscriptions(merchant) if one.state == "active" and one.is_told_of_orders
+    }
     named = [mail_address(recipient).addr_spec for recipient in recipients]
 
     def addresses(is_change: bool) -> Sequence[str]:
@@ -168,6 +171,47 @@ def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_
         except SettingError as error:  # this merchant's: the others' digests go out
             log.error("digest not made", merchant=merchant, cause=type(error).__name__)  # noqa: TRY400
     return number
+
+
+def queue_alerts(store: "Store", settings: Settings) -> int:
+    """Queue the mails of the alerts that are to be told now (`ion.store.alert_mails`); how many. Where the mail of one
+    address cannot be made, the others' go out. Raises StoreError."""
+    known = {one.name: one for one in store.list_merchants()}
+
+    def build(merchant: str, address: str, locale: str | None, due: "Sequence[DueAlert]") -> "NewMail | None":
+        own = known[merchant]
+        told = [
+            ToldAlert(
+                one.alert.merchant,
+                one.alert.kind,
+                # What is told of a mail quotes another system's words and names its address: not for a mail.
+                one.alert.text if one.alert.outgoing_id is None else one.order_number or "",
+                one.alert.created_at,
+                one.alert.over_at,
+            )
+            for one in due
+        ]
+        try:
+            mail = compose_alerts(
+                told,
+                Envelope(own.sender or settings.sender, (address,), own.reply_to or settings.reply_to),
+                language(locale or own.locale or settings.locale),
+                _templates(None),
+                settings.zone,
+                datetime.now(UTC),
+            )
+            return _finished(mail.raw, mail.message_id, own, settings, gathered=False)
+        except (SettingError, RenderError) as error:
+            log.error("mail of alerts not made", merchant=merchant, cause=type(error).__name__)  # noqa: TRY400
+            return None
+
+    queued = store.queue_alert_mails(
+        settings.alert_addresses,
+        repeat_hours=settings.alert_repeat_hours,
+        most_an_hour=settings.alert_mails_per_hour,
+        build=build,
+    )
+    return len(queued)
 
 
 def _finished(raw: bytes, message_id: str, merchant: "Merchant", settings: Settings, *, gathered: bool) -> "NewMail":

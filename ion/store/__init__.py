@@ -23,6 +23,8 @@ serves SQLite and PostgreSQL.
     bounces             what came back, and what comes of it
     entries             which orders stand in the shop, and which are still to be entered
     catalogue           what a merchant knows of its articles
+    alerts, alert_mails what a person has to know, one for each cause, and telling it by mail
+    conditions          what of all this may need a person
     batches             what is due for which profile, and the files it was published in
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
@@ -30,10 +32,14 @@ serves SQLite and PostgreSQL.
     checks              whether the books agree
 """
 
+from ion.store.alert_mails import AlertMails, DueAlert
+from ion.store.alerts import Alert, Alerts, Cause
 from ion.store.batches import Batch, Batches, ExportProfile, NoSuchProfileError, OrdersChangedError, WrittenFile
 from ion.store.bounces import Alert, Bounces
 from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
+from ion.store.bounces import Bounces
 from ion.store.checks import Checks
+from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.engine import make_engine, translated
@@ -67,7 +73,7 @@ from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
-from ion.store.subscriptions import KINDS, Subscription, Subscriptions
+from ion.store.subscriptions import KINDS, ORDER_KINDS, Subscription, Subscriptions
 from ion.store.tables import DEFAULT_MERCHANT
 from ion.store.trust import RULE_KINDS, Trust, TrustPolicy, TrustRule, TrustRuleError
 from ion.store.types import (
@@ -85,6 +91,7 @@ from ion.store.types import (
 __all__ = [
     "DEFAULT_MERCHANT",
     "KINDS",
+    "ORDER_KINDS",
     "RULE_KINDS",
     "AddedMessage",
     "Alert",
@@ -93,12 +100,15 @@ __all__ = [
     "Batch",
     "CatalogueArticle",
     "CatalogueChange",
+    "Cause",
     "ClaimLostError",
     "ClaimedMessage",
+    "Condition",
     "CursorMovedError",
     "DeliveryState",
     "Door",
     "Entry",
+    "DueAlert",
     "ErasedMeanwhileError",
     "Erasure",
     "ErasureKind",
@@ -169,6 +179,9 @@ class Store(
     Catalogues,
     Outgoings,
     Bounces,
+    Alerts,
+    AlertMails,
+    Conditions,
     Jobs,
     Privacy,
     PublishedFiles,

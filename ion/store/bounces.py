@@ -16,7 +16,6 @@ since then says nothing yet. What bounced before a person let the subscription g
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -24,9 +23,10 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.store import tables
+from ion.store.alerts import add_alert
 from ion.store.engine import Database
 from ion.store.messages import CLOCKS_APART
-from ion.store.outgoing import add_alert
+from ion.store.outgoing import named_mail
 from ion.store.plain_sql import PlainSql
 from ion.store.return_addresses import merchant_of
 from ion.store.subscriptions import end
@@ -64,20 +64,6 @@ class FoundBounce(Protocol):
     def message_id(self) -> str | None: ...
 
 
-@dataclass(frozen=True)
-class Alert:
-    """Something of a merchant's that a person should see. `text` names the order and the address; `seen_at`: when a
-    person said that it was seen."""
-
-    id: int
-    merchant: str
-    kind: str
-    text: str
-    outgoing_id: int | None
-    created_at: datetime
-    seen_at: datetime | None
-
-
 class Bounces(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -85,33 +71,6 @@ class Bounces(Database):
         """The merchant a mail of whose has this return address, in either case; None for any other address."""
         with self.reading() as connection:
             return merchant_of(PlainSql(connection), address)
-
-    def alerts(
-        self, *, merchant: str | None = None, outgoing_id: int | None = None, seen: bool = False
-    ) -> tuple[Alert, ...]:
-        """Alerts, oldest first: those that nobody has seen, with `seen` all; of one merchant or mail, or of all."""
-        table = tables.Alert
-        query: Any = sa.select(*(getattr(table, name) for name in Alert.__dataclass_fields__)).order_by(col(table.id))
-        if merchant is not None:
-            query = query.where(col(table.merchant) == merchant)
-        if outgoing_id is not None:
-            query = query.where(col(table.outgoing_id) == outgoing_id)
-        if not seen:
-            query = query.where(col(table.seen_at).is_(None))
-        with self.reading() as connection:
-            return tuple(Alert(*row) for row in connection.execute(query).all())
-
-    def mark_alerts_seen(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """A person has seen these; the ids of those that nobody had seen before."""
-        table = tables.Alert
-        with self.writing() as connection:
-            marked = connection.execute(
-                sa.update(table)
-                .where(col(table.id).in_(ids), col(table.seen_at).is_(None))
-                .values(seen_at=utc_now())
-                .returning(col(table.id))
-            ).scalars()
-            return tuple(sorted(one for one in marked if one is not None))
 
 
 def keep_bounce(connection: sa.Connection, message_id: int, outgoing_id: int | None, judged: Sequence[Any]) -> bool:
@@ -162,11 +121,16 @@ def kept_bounce(connection: sa.Connection, message_id: int) -> Any:
 
 
 def _mail(connection: sa.Connection, outgoing_id: int) -> Any:
-    """The mail and the order it tells of, None for a digest; nothing where it was erased."""
+    """The mail and the order it tells of, None where it tells of no single one; nothing where it was erased."""
     mail, order = tables.Outgoing, tables.OutgoingOrder
     query = (
         sa.select(
-            col(mail.id), col(mail.merchant), col(mail.address), col(mail.message_id), col(order.order_number)
+            col(mail.id),
+            col(mail.merchant),
+            col(mail.kind),
+            col(mail.address),
+            col(mail.message_id),
+            col(order.order_number),
         )
         .outerjoin_from(mail, order, col(order.id) == col(mail.order_id))
         .where(col(mail.id) == outgoing_id, col(mail.erased_at).is_(None))
@@ -208,7 +172,7 @@ def _failed(connection: sa.Connection, mail: Any, report: FoundReport, received_
         .where(col(table.state_at) <= received_at + CLOCKS_APART)
         .values(state=OutgoingState.BOUNCED.value, state_at=now)
     )
-    what = "the day's digest" if mail.order_number is None else f"order {mail.order_number}"
+    what = named_mail(mail.kind, mail.order_number)
     words = " ".join(one for one in (report.status, report.diagnostic) if one) or "no reason was given"
     text = f"{what}: the mail to {mail.address} came back: {words}"
     add_alert(connection, mail.merchant, "bounced", text, mail.id, again=moved.rowcount == 1)

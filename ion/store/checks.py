@@ -33,9 +33,10 @@ class Checks(Database):
     def check(self) -> dict[str, Any]:
         """Counts, and every disagreement found, as plain JSON values:
         `{"messages": {"received": n, "states": {...}}, "notifications": {...}, "orders": n, "outgoing": {...},
-        "jobs": {...}, "purged": {"retention": n, "erasure": n}, "erased": {"orders": n, "notifications": n,
-        "outgoing": n}, "published_files": n, "problems": [sentence, ...]}`. Changes nothing. Problems name rows by
-        number, never a value. Raises StoreError where the database refuses."""
+        "jobs": {...}, "alerts": {"open": n, "unseen": n}, "purged": {"retention": n, "erasure": n},
+        "erased": {"orders": n, "notifications": n, "outgoing": n}, "published_files": n,
+        "problems": [sentence, ...]}`. Changes nothing. Problems name rows by number, never a value. Raises StoreError
+        where the database refuses."""
         now = utc_now()
         with self.reading() as connection:
             received = _count(connection, tables.Message)
@@ -44,6 +45,7 @@ class Checks(Database):
             problems += [*_in_sequences(connection), *_in_contents(connection)]
             if sum(states.values()) != received:
                 problems.insert(0, f"{received} messages received, but the states add up to {sum(states.values())}")
+            lasts = col(tables.Alert.over_at).is_(None)
             by_erasure = col(tables.MessagePurge.erasure_id).is_not(None)
             return {
                 "messages": {"received": received, "states": states},
@@ -51,6 +53,10 @@ class Checks(Database):
                 "orders": _count(connection, tables.OrderRow),
                 "outgoing": _by_state(connection, tables.Outgoing),
                 "jobs": _by_state(connection, tables.JobRun),
+                "alerts": {
+                    "open": _count(connection, tables.Alert, lasts),
+                    "unseen": _count(connection, tables.Alert, lasts, col(tables.Alert.seen_at).is_(None)),
+                },
                 "purged": {
                     "retention": _count(connection, tables.MessagePurge, ~by_erasure),
                     "erasure": _count(connection, tables.MessagePurge, by_erasure),
@@ -244,6 +250,9 @@ def _bounce_rules() -> _Rules:
     yield "bounces of erased mails that still quote a system", bounce, (of_erased, col(bounce.diagnostic).is_not(None))
     named = sa.exists().where(col(mail.id) == col(alert.outgoing_id), _is_erased(mail))
     yield "alerts that name the address of an erased mail", alert, (named,)
+    yield "alerts that never happened", alert, (col(alert.happened) < 1,)
+    is_its = col(alert.subject) == sa.literal("outgoing:") + sa.cast(col(alert.outgoing_id), sa.String)
+    yield "alerts of a mail with another cause", alert, (col(alert.outgoing_id).is_not(None), ~is_its)
 
 
 def _erasure_rules() -> _Rules:

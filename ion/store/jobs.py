@@ -139,6 +139,19 @@ class Jobs(Database):
             )
             one_row(ended, ClaimLostError(f"run {run.id} of job {run.job} was taken over"))
 
+    def recent_job_runs(self, job: str, merchant: str, not_after: date, limit: int) -> tuple[JobRun, ...]:
+        """Up to `limit` runs of business dates up to that one, newest first. One that a clock ahead of ours began does
+        not count, as in `claim_job_run`."""
+        table = tables.JobRun
+        query = (
+            _runs(job=job, merchant=merchant)
+            .where(col(table.business_date) <= not_after, col(table.started_at) <= utc_now() + CLOCKS_APART)
+            .order_by(col(table.business_date).desc())
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return tuple(_run(row) for row in connection.execute(query))
+
     def list_job_runs(self, job: str | None = None, merchant: str | None = None) -> tuple[JobRun, ...]:
         """Runs, newest business date first."""
         given = {name: value for name, value in (("job", job), ("merchant", merchant)) if value is not None}

@@ -14,7 +14,7 @@ from ion.store import tables
 from ion.store.engine import Database, insert_new, one_row
 from ion.store.plain_sql import PlainSql
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import SubscriptionState, storable, utc_now
+from ion.store.types import ALERT_KIND, SubscriptionState, storable, utc_now
 
 # 40: `ion-` + name + `-` + 10 stays within the 64 octets of a local part (RFC 5321, 4.5.3.1.1).
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -260,6 +260,7 @@ def _merchant(connection: sa.Connection, name: str) -> Merchant:
     mail_to = connection.execute(
         sa.select(col(told.address))
         .where(col(told.merchant) == name, col(told.state) == SubscriptionState.ACTIVE.value)
+        .where(col(told.kinds) != ALERT_KIND)
         .order_by(col(told.id))
     )
     return Merchant(

@@ -26,7 +26,8 @@ from sqlmodel import col
 
 from ion.errors import OrderErasedError, StoreError
 from ion.store import tables
-from ion.store.engine import Database, insert_new
+from ion.store.alerts import add_alert
+from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.plain_sql import PlainSql
@@ -191,7 +192,7 @@ class Outgoings(Database):
                 for at, (one, octets) in enumerate(zip(gathered, total, strict=True))
                 if not at or octets <= most_bytes
             ]
-            digest_id = _insert(connection, merchant, OutgoingKind.DIGEST, None, address, build(gathered), now)
+            digest_id = insert_mail(connection, merchant, OutgoingKind.DIGEST, None, address, build(gathered), now)
             connection.execute(
                 sa.update(mail)
                 .where(col(mail.id).in_([one.id for one in gathered]))
@@ -203,7 +204,7 @@ class Outgoings(Database):
         """Queue a finished mail that tells of no single order, a report or an alert; its id."""
         assert kind in (OutgoingKind.REPORT, OutgoingKind.ALERT)
         with self.writing() as connection:
-            return _insert(connection, merchant, kind, None, address, mail, utc_now())
+            return insert_mail(connection, merchant, kind, None, address, mail, utc_now())
 
     def queue_gathered(self, merchant: str, address: str, before: datetime) -> None:
         """Queue the mails gathered for an address before that instant one by one, without a digest."""
@@ -294,7 +295,10 @@ class Outgoings(Database):
         with self.writing() as connection:
             _end_claim(connection, outgoing_id, claim_token, OutgoingState.FAILED, reply, None)
             mail = _mail(connection.execute(_rows().where(col(tables.Outgoing.id) == outgoing_id)).one())
-            what = "the day's digest" if mail.order_number is None else f"order {mail.order_number}"
+            kind = connection.execute(
+                sa.select(col(tables.Outgoing.kind)).where(col(tables.Outgoing.id) == outgoing_id)
+            ).scalar_one()
+            what = named_mail(kind, mail.order_number)
             add_alert(
                 connection,
                 mail.merchant,
@@ -382,36 +386,13 @@ class Outgoings(Database):
             return _mail(row)
 
 
-def add_alert(
-    connection: sa.Connection,
-    merchant: str,
-    kind: str,
-    text: str,
-    outgoing_id: int | None = None,
-    *,
-    subject: str | None = None,
-    again: bool = False,
-) -> bool:
-    """Tell a person, once of each kind for a cause: `subject`, or the outgoing mail; whether it is told now. `again`:
-    it has happened once more, which one that was seen already does not tell. `text` may name orders and addresses: it
-    is shown to staff and never logged."""
-    table, now = tables.Alert, utc_now()
-    subject = subject or f"outgoing:{outgoing_id}"
-    row: dict[str, Any] = {
-        "merchant": merchant,
-        "kind": kind,
-        "subject": subject,
-        "text": storable(text[:1000]),
-        "outgoing_id": outgoing_id,
-    }
-    row |= {"happened": 1, "created_at": now, "last_at": now, "seen_at": None, "mailed_at": None, "over_at": None}
-    if insert_new(connection, table, "id", **row) is not None:
-        return True
-    if not again:
-        return False
-    same = (col(table.kind) == kind, col(table.subject) == subject)
-    connection.execute(sa.update(table).where(*same).values(**row | {"happened": col(table.happened) + 1}))
-    return True
+def named_mail(kind: str, order_number: str | None) -> str:
+    """What a mail of this `OutgoingKind` is, in an alert of it."""
+    if order_number is not None:
+        return f"order {order_number}"
+    return {OutgoingKind.DIGEST: "the day's digest", OutgoingKind.REPORT: "the report"}.get(
+        OutgoingKind(kind), "the mail of alerts"
+    )
 
 
 def _mail_for(
@@ -428,12 +409,12 @@ def _mail_for(
     known = _rows().where(col(mail.order_id) == order_id, col(mail.address) == storable(address))
     row = connection.execute(known).one_or_none()
     if row is None:
-        new_id = _insert(connection, merchant, OutgoingKind.ORDER, order_id, address, build(taken, address), now)
+        new_id = insert_mail(connection, merchant, OutgoingKind.ORDER, order_id, address, build(taken, address), now)
         row = connection.execute(_rows().where(col(mail.id) == new_id)).one()
     return _mail(row)
 
 
-def _insert(
+def insert_mail(
     connection: sa.Connection,
     merchant: str,
     kind: OutgoingKind,
@@ -442,6 +423,7 @@ def _insert(
     new: NewMail,
     now: datetime,
 ) -> int:
+    """Queue a finished mail; its id. The caller's transaction."""
     table = tables.Outgoing
     new_id = connection.execute(
         sa.insert(table)

@@ -1,4 +1,4 @@
-"""Subscriptions: which addresses are told of a merchant's orders, how, and since when.
+"""Subscriptions: which addresses are told of a merchant's orders and alerts, how, and since when.
 
     active -> ended      (`unsubscribe`: it opted out)
            -> paused     (`pause`: its mail came back again and again)
@@ -19,11 +19,13 @@ from ion.errors import StoreError
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
-from ion.store.types import SubscriptionState, storable, utc_now
+from ion.store.types import ALERT_KIND, SubscriptionState, storable, utc_now
 
 Mode = Literal["single", "daily"]
-KINDS = ("order", "change")
-"""What an address may be told of: a new order; a later revision of one."""
+ORDER_KINDS = ("order", "change")
+"""What an address is told of where nothing else is said: a new order; a later revision of one."""
+KINDS = (*ORDER_KINDS, ALERT_KIND)
+"""What it may be told of: also what a person has to know."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Subscription:
     state: str
     events: tuple[SubscriptionEvent, ...]
 
+    @property
+    def is_told_of_orders(self) -> bool:
+        return any(kind in self.kinds for kind in ORDER_KINDS)
+
 
 class Subscriptions(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
@@ -55,7 +61,7 @@ class Subscriptions(Database):
         merchant: str,
         address: str,
         *,
-        kinds: Iterable[str] = KINDS,
+        kinds: Iterable[str] = ORDER_KINDS,
         mode: Mode = "single",
         locale: str | None = None,
         note: str = "",
@@ -80,17 +86,25 @@ class Subscriptions(Database):
         return self._end(merchant, address, SubscriptionState.PAUSED, "paused", note)
 
     def set_mail_to(self, name: str, mail_to: Iterable[str], *, note: str = "") -> None:
-        """Have these addresses told and no others; one that is told already stays as it is. Raises
-        UnknownMerchantError."""
+        """Have these addresses told of orders and no others; one that is told already stays as it is, and who is told
+        of alerts goes on being told of those. Raises UnknownMerchantError."""
         wanted = list(dict.fromkeys(mail_to))
         with self.writing() as connection:
             lock_merchant(connection, name)
-            active = {one.address for one in _subscriptions(connection, name) if one.state == "active"}
+            active = {one.address: one for one in _subscriptions(connection, name) if one.state == "active"}
             for address in wanted:
-                if address not in active:
-                    subscribe(connection, name, address, KINDS, "single", None, note)
-            for address in active.difference(wanted):
-                end(connection, name, address, SubscriptionState.ENDED, "opted out", note)
+                one = active.get(address)
+                if one is None:
+                    subscribe(connection, name, address, ORDER_KINDS, "single", None, note)
+                elif not one.is_told_of_orders:
+                    subscribe(connection, name, address, KINDS, one.mode, one.locale, note)
+            for address, one in active.items():
+                if address in wanted or not one.is_told_of_orders:
+                    continue
+                if ALERT_KIND in one.kinds:
+                    subscribe(connection, name, address, (ALERT_KIND,), one.mode, one.locale, note)
+                else:
+                    end(connection, name, address, SubscriptionState.ENDED, "opted out", note)
 
     def subscriptions(self, merchant: str) -> tuple[Subscription, ...]:
         """All that there ever were, in the order they came."""

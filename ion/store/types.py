@@ -40,6 +40,10 @@ class OrderState(StrEnum):
     ENTERED = "entered"
 
 
+ALERT_KIND = "alert"
+"""The word in the kinds of a subscription that is told of alerts."""
+
+
 class OutgoingState(StrEnum):
     """queued -> sent | retry | failed | cancelled; sent -> bounced; or gathered -> digested, by a digest that is queued
     then."""
