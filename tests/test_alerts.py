@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +31,7 @@ from ion.notify.templates import Templates
 from ion.order import Order
 from ion.reading import read_message
 from ion.schedule import due_instant
+from ion.serve import Service
 from ion.store import (
     Alert,
     Cause,
@@ -765,6 +767,23 @@ def test_the_log_tells_a_cause_once_and_names_nobody(sqlite_store: Store, settin
     ]
     assert not any(word in json.dumps(logs) for word in ("GE-77", "Ruiz", IT))
     structlog.reset_defaults()
+
+
+def test_the_program_that_serves_tells_what_needs_a_person(sqlite_store: Store, settings: Settings) -> None:
+    message = claimed(sqlite_store)
+    sqlite_store.quarantine_message(message.id, message.claim_token, "hangs")
+    with relaying() as relay:
+        service = Service(settings.model_copy(update={"smtp_port": 0, "relay_port": relay.port}), sqlite_store)
+        service.start()
+        try:
+            for _ in range(600):
+                if relay.taken:
+                    break
+                sleep(0.05)
+        finally:
+            service.stop()
+        ((_, recipient, raw),) = relay.taken
+    assert recipient == IT and language("en").alerts["unread"] in body(raw)
 
 
 # Subscriptions and settings
