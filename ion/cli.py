@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ion import __version__, cli_trust
+from ion import __version__, cli_delivery, cli_trust
 from ion.cli_alerts import alerts
 from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
@@ -71,6 +71,10 @@ app.command(epilog="Example: ion pending --older-than 24 | jq '{order_number, co
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(imap_app)
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(cli_delivery.deliveries_app, name="deliveries")
+merchant_app.command("deliver", epilog="Example: ion merchant deliver shop folder /srv/shop --profile xlsx")(
+    cli_delivery.deliver
+)
 app.add_typer(erase_app, name="erase")
 app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)

@@ -1,6 +1,7 @@
-"""Wiring of `ion serve`: doors, worker, outbox, nightly export and alerts, started and stopped in order.
+"""Wiring of `ion serve`: doors, worker, outbox, delivery, nightly job and alerts, started and stopped in order.
 
-Start: store, listener, worker, IMAP, outbox, schedule, alerts. Stop, on SIGTERM or SIGINT, in the other order: no new
+Start: store, listener, worker, IMAP, outbox, delivery, schedule, alerts. Stop, on SIGTERM or SIGINT, in the other
+order: no new
 job is begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
 """
 
@@ -14,6 +15,7 @@ import structlog
 
 from ion.alerting import Alerting
 from ion.config import Settings
+from ion.delivery import Deliverer
 from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
 from ion.nightly import Steps, fetch_accounts, nightly_jobs
@@ -83,6 +85,7 @@ class Service:
         self.rows = RowMaker(store)
         steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
         self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
+        self.deliverer = Deliverer(store, settings)
         self.retention = Retention(store, settings) if nightly else None
         self.alerting = Alerting(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
@@ -95,6 +98,7 @@ class Service:
             self.fetchers.start()
             self.sender.start()
             self.rows.start()
+            self.deliverer.start()
             if self.schedule:
                 self.schedule.start()
             if self.retention:
@@ -114,6 +118,7 @@ class Service:
         if self.schedule:
             self.schedule.stop()
         self.rows.stop()
+        self.deliverer.stop()
         self.sender.stop()
         self.fetchers.stop()
         self.listener.stop()

@@ -26,6 +26,8 @@ serves SQLite and PostgreSQL.
     alerts, alert_mails what a person has to know, one for each cause, and telling it by mail
     conditions          what of all this may need a person
     batches             what is due for which profile, and the files it was published in
+    deliveries          where published files go, and what became of each on its way
+    pull_tokens         who may fetch them
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
@@ -42,6 +44,7 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
+from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
 from ion.store.entries import (
     AmbiguousOrderError,
@@ -56,7 +59,7 @@ from ion.store.entries import (
 from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
-from ion.store.merchants import Merchant, Merchants
+from ion.store.merchants import OWN_FOLDER, Merchant, Merchants
 from ion.store.messages import (
     AddedMessage,
     ClaimedMessage,
@@ -71,6 +74,7 @@ from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
+from ion.store.pull_tokens import PullToken, PullTokens
 from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
 from ion.store.subscriptions import KINDS, ORDER_KINDS, Subscription, Subscriptions
@@ -92,6 +96,7 @@ __all__ = [
     "DEFAULT_MERCHANT",
     "KINDS",
     "ORDER_KINDS",
+    "OWN_FOLDER",
     "RULE_KINDS",
     "AddedMessage",
     "Alert",
@@ -105,7 +110,9 @@ __all__ = [
     "ClaimedMessage",
     "Condition",
     "CursorMovedError",
+    "Delivery",
     "DeliveryState",
+    "DeliveryTarget",
     "Door",
     "Entry",
     "DueAlert",
@@ -142,6 +149,7 @@ __all__ = [
     "OutgoingState",
     "PendingOrder",
     "PublishedFile",
+    "PullToken",
     "Queued",
     "ReadMessage",
     "ShownConfirmation",
@@ -177,6 +185,8 @@ class Store(
     Batches,
     Entries,
     Catalogues,
+    Deliveries,
+    PullTokens,
     Outgoings,
     Bounces,
     Alerts,

@@ -298,7 +298,7 @@ class Batches(Database):
                 }
                 delivery |= {"state_at": now, "next_attempt_at": now, "attempts": 0}
                 connection.execute(sa.insert(tables.Delivery).values(**delivery))
-            return _batch(connection.execute(_batches().where(col(batch.id) == batch_id)).one())
+            return batch_of_row(connection.execute(_batches().where(col(batch.id) == batch_id)).one())
 
     def batches(
         self,
@@ -318,7 +318,7 @@ class Batches(Database):
         if business_date is not None:
             query = query.where(col(batch.business_date) == business_date)
         with self.reading() as connection:
-            return tuple(_batch(row) for row in connection.execute(query.limit(limit)))
+            return tuple(batch_of_row(row) for row in connection.execute(query.limit(limit)))
 
     def batch(self, batch_id: int) -> Batch:
         """One published file. Raises StoreError where there is none of that number."""
@@ -326,13 +326,20 @@ class Batches(Database):
             row = connection.execute(_batches().where(col(tables.Batch.id) == batch_id)).one_or_none()
         if row is None:
             raise StoreError(f"there is no published file {batch_id}; `ion batches` shows them")
-        return _batch(row)
+        return batch_of_row(row)
 
     def batch_octets(self, batch_id: int) -> bytes | None:
         """A published file, byte for byte; None where it held an order that was erased since."""
         kept = tables.BatchRaw
         with self.reading() as connection:
             return connection.execute(sa.select(col(kept.raw)).where(col(kept.batch_id) == batch_id)).scalar()
+
+    def batch_orders(self, batch_id: int) -> tuple[tuple[int, int], ...]:
+        """The (id, revision) of each order in a published file."""
+        member = tables.BatchOrder
+        query = sa.select(col(member.order_id), col(member.revision)).where(col(member.batch_id) == batch_id)
+        with self.reading() as connection:
+            return tuple((order_id, revision) for order_id, revision in connection.execute(query))
 
     def record_download(self, batch_id: int, by: str) -> None:
         """Note that somebody fetched a published file: the name of a token or a user, or `command line`."""
@@ -381,7 +388,7 @@ _MEMBER = (
     " SELECT ?, ?, ?, ?, max(revision) FROM batch_order WHERE profile_id = ? AND order_id = ?"
 )
 _PROFILE_FIELDS = tuple(ExportProfile.__dataclass_fields__)
-_BATCH_FIELDS = tuple("summary_json" if name == "summary" else name for name in Batch.__dataclass_fields__)
+BATCH_FIELDS = tuple("summary_json" if name == "summary" else name for name in Batch.__dataclass_fields__)
 
 
 def _profiles() -> "sa.Select[*tuple[Any, ...]]":
@@ -393,9 +400,10 @@ def _profile(row: Any) -> ExportProfile:
 
 
 def _batches() -> "sa.Select[*tuple[Any, ...]]":
-    return sa.select(*(getattr(tables.Batch, name) for name in _BATCH_FIELDS))
+    return sa.select(*(getattr(tables.Batch, name) for name in BATCH_FIELDS))
 
 
-def _batch(row: Any) -> Batch:
+def batch_of_row(row: Sequence[Any]) -> Batch:
+    """A published file of the values of its `BATCH_FIELDS`."""
     values = dict(zip(Batch.__dataclass_fields__, row, strict=True))
     return Batch(**values | {"summary": json.loads(values["summary"])})

@@ -29,7 +29,7 @@ from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
 from ion.store.plain_sql import PlainSql
 from ion.store.published import chunks
-from ion.store.types import ErasureKind, MessageState, NotificationState, OutgoingState, utc_now
+from ion.store.types import DeliveryState, ErasureKind, MessageState, NotificationState, OutgoingState, utc_now
 
 # One transaction of a purge: short enough that mail that comes in meanwhile does not wait long for the write lock.
 BATCH_MESSAGES = 100
@@ -609,7 +609,12 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
 
 
 def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
-    """The merchant's own addresses, so that no more mail is taken for it, and the ids that payloads name it by."""
+    """The merchant's own addresses, so that no more mail is taken for it, and the ids that payloads name it by; where
+    its files go, and who may fetch them."""
+    _erase_targets(connection, name)
+    token = tables.PullToken
+    good = (col(token.merchant) == name, col(token.revoked_at).is_(None))
+    connection.execute(sa.update(token).where(*good).values(revoked_at=utc_now()))
     connection.execute(sa.delete(tables.MerchantAddress).where(col(tables.MerchantAddress.merchant) == name))
     connection.execute(sa.delete(tables.MerchantPayloadId).where(col(tables.MerchantPayloadId.merchant) == name))
     told, event = tables.Subscription, tables.SubscriptionEvent
@@ -621,3 +626,17 @@ def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
     connection.execute(sa.delete(item).where(col(item.merchant) == name))
     own = {"sender": None, "reply_to": None, "relay": None}
     connection.execute(sa.update(tables.Merchant).where(col(tables.Merchant.name) == name).values(**own))
+
+
+def _erase_targets(connection: sa.Connection, name: str | None) -> None:
+    """Files of the merchant go nowhere any more; the addresses, which may be a person's, are forgotten."""
+    target, delivery = tables.DeliveryTarget, tables.Delivery
+    of_merchant = col(delivery.target_id).in_(sa.select(col(target.id)).where(col(target.merchant) == name))
+    connection.execute(
+        sa.update(delivery)
+        .where(of_merchant, col(delivery.next_attempt_at).is_not(None))
+        .values(state=DeliveryState.FAILED.value, state_at=utc_now(), next_attempt_at=None, claim_token=None)
+    )
+    connection.execute(sa.update(delivery).where(of_merchant).values(detail=None))  # it may name an address
+    erased = sa.literal("erased:").concat(sa.cast(col(target.id), sa.String))
+    connection.execute(sa.update(target).where(col(target.merchant) == name).values(active=False, address=erased))

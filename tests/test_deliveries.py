@@ -1,0 +1,379 @@
+"""Deliveries: each published file arrives whole at each target, once, whatever dies or is in the way."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+
+from ion import delivery as delivery_room
+from ion.config import Settings
+from ion.delivery import Deliverer
+from ion.errors import StoreError, UnknownMerchantError
+from ion.retention import replace_erased_files
+from ion.store import ClaimLostError, ErasureKind, Store, Subject
+from tests.batches import arrive, publish
+from tests.programs import IonHere
+from tests.stores import table_of
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data")
+
+
+def _folder(settings: Settings, merchant: str = "default") -> Path:
+    return settings.exports / merchant
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _states(store: Store) -> list[tuple[int, str]]:
+    return [(one.batch.number, one.state) for one in store.deliveries(over=True)]
+
+
+def _erase(store: Store, *numbers: str) -> None:
+    for number in numbers:
+        plan = store.plan_erasure(Subject(ErasureKind.ORDER, None, order_number=number))
+        store.erase(plan, None)
+
+
+# The store
+
+
+def test_a_published_file_is_queued_for_each_target_in_use_and_for_its_profile_only(store: Store) -> None:
+    everything = store.add_delivery_target("default", "mail", "all@shop.example")
+    store.add_delivery_target("default", "mail", "sheets@shop.example", profile="xlsx")
+    store.add_delivery_target("default", "mail", "gone@shop.example")
+    store.stop_delivery_target("default", "gone@shop.example")
+    publish(store, b"a", "a.csv")
+    assert [one.target.address for one in store.deliveries()] == ["", "all@shop.example"]
+    publish(store, b"b", "b.xlsx", profile="xlsx")
+    assert [one.target.address for one in store.deliveries()][2:] == ["", "all@shop.example", "sheets@shop.example"]
+    assert store.delivery_targets("default")[1] == everything
+    assert len(store.delivery_targets(stopped=True)) == 4
+
+
+def test_a_claimed_delivery_is_nobody_elses_until_its_lease_ends(store: Store) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        publish(store, b"a", "a.csv")
+        (first,) = store.claim_deliveries(9, 30)
+        assert store.claim_deliveries(9, 30) == ()
+        clock.shift(30)
+        (second,) = store.claim_deliveries(9, 30)
+        assert (first.id, first.attempts, second.attempts) == (second.id, 1, 2)
+        with pytest.raises(ClaimLostError):
+            store.mark_delivered(first.id, str(first.claim_token), "late")
+        store.mark_delivery_retry(second.id, str(second.claim_token), "no disk", 60)
+        assert store.claim_deliveries(9, 30) == ()
+        (waiting,) = store.deliveries()
+        assert (waiting.state, waiting.detail, waiting.next_attempt_at) == (
+            "retry",
+            "no disk",
+            NOON + timedelta(seconds=90),
+        )
+        clock.shift(60)
+        (third,) = store.claim_deliveries(9, 30)
+        store.mark_delivered(third.id, str(third.claim_token), "a.csv")
+    assert store.deliveries() == ()
+    assert [one.detail for one in store.deliveries(over=True)] == ["a.csv"]
+
+
+def test_what_waits_for_a_target_that_is_stopped_has_failed_and_is_not_tried_again(store: Store) -> None:
+    store.add_delivery_target("default", "folder", "/srv/shop")
+    publish(store, b"a", "a.csv")
+    store.stop_delivery_target("default", "/srv/shop")
+    assert [(one.target.address, one.state) for one in store.deliveries()] == [("", "queued"), ("/srv/shop", "failed")]
+    with pytest.raises(StoreError, match="not used any more"):
+        store.retry_delivery(store.deliveries()[1].id)
+    with pytest.raises(StoreError, match="no files of default go to"):
+        store.stop_delivery_target("default", "/srv/shop")
+    assert store.add_delivery_target("default", "folder", "/srv/shop").active
+
+
+def test_two_merchants_cannot_have_one_folder(store: Store) -> None:
+    store.create_merchant("shop", domain="mail.example")
+    store.add_delivery_target("default", "folder", "/srv/orders")
+    with pytest.raises(StoreError, match="where the files of default go"):
+        store.add_delivery_target("shop", "folder", "/srv/orders")
+    with pytest.raises(UnknownMerchantError):
+        store.add_delivery_target("nobody", "folder", "/srv/other")
+
+
+def test_a_delivery_that_is_given_up_is_told_to_a_person_once(store: Store) -> None:
+    publish(store, b"a", "a.csv")
+    for reason in ("first", "second"):
+        (one,) = store.claim_deliveries(1, 60)
+        store.mark_delivery_failed(one.id, str(one.claim_token), reason)
+        store.retry_delivery(one.id)
+    (alert,) = store.alerts()
+    assert (alert.kind, "second" in alert.text) == ("undelivered", True)
+
+
+def test_erasing_a_merchant_stops_its_targets_and_tokens_and_forgets_the_addresses(store: Store) -> None:
+    store.create_merchant("shop", domain="mail.example")
+    store.add_delivery_target("shop", "mail", "ana@shop.example")
+    token = store.create_pull_token("shop", "nightly")
+    publish(store, b"a", "a.csv", merchant="shop")
+    store.erase(store.plan_erasure(Subject(ErasureKind.MERCHANT, "shop")), None)
+    assert store.delivery_targets("shop") == ()
+    assert {one.state for one in store.deliveries("shop")} == {"failed"}
+    assert store.merchant_of_token(token) is None
+    assert not [row for row in table_of(store, "SELECT address FROM delivery_target") if "ana" in row[0]]
+
+
+# The folder
+
+
+def test_a_file_arrives_with_its_manifest_and_as_the_latest_of_its_profile(
+    sqlite_store: Store, settings: Settings
+) -> None:
+    batch = publish(sqlite_store, b"order_number\r\n", "orders-1.csv", summary={"test": 2})
+    (done,) = Deliverer(sqlite_store, settings).run_once()
+    folder = _folder(settings)
+    assert (done.state, done.detail) == ("done", str(folder / "orders-1.csv"))
+    assert _names(folder) == {"orders-1.csv", "orders-1.csv.json", "latest-standard.csv", "latest-standard.json"}
+    for name in ("orders-1.csv", "latest-standard.csv"):
+        assert (folder / name).read_bytes() == b"order_number\r\n"
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
+    told = json.loads((folder / "latest-standard.json").read_text())
+    assert told == json.loads((folder / "orders-1.csv.json").read_text())
+    assert told["sha256"] == hashlib.sha256(b"order_number\r\n").hexdigest() == batch.sha256
+    assert (told["number"], told["business_date"], told["summary"]) == (1, "2026-11-23", {"test": 2})
+    assert (told["size_bytes"], told["file_name"], told["profile"]) == (14, "orders-1.csv", "standard@1")
+    assert datetime.fromisoformat(told["published_at"]) == batch.published_at
+
+
+def test_a_crash_before_the_mark_delivers_the_same_octets_to_the_same_place_again(
+    sqlite_store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+    folder, seen = _folder(settings), []
+    original, left = delivery_room.folder._put, [0]
+
+    def dies_in_time(*arguments: Any) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        original(*arguments)
+
+    with time_machine.travel(NOON, tick=False) as clock:
+        for copies in range(1, 5):  # the process dies behind so many of the four
+            left[0] = copies
+            with monkeypatch.context() as patched:
+                patched.setattr(delivery_room.folder, "_put", dies_in_time)
+                patched.setattr(sqlite_store, "mark_delivered", dies_in_time)
+                with pytest.raises(KeyboardInterrupt):
+                    Deliverer(sqlite_store, settings).run_once()
+            seen.append(len(_names(folder)))
+            assert _states(sqlite_store) == [(1, "queued")]
+            clock.shift(delivery_room.LEASE_SECONDS)
+        stamps = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+        assert [one.state for one in Deliverer(sqlite_store, settings).run_once()] == ["done"]
+    assert seen == [1, 2, 3, 4]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == stamps
+    assert table_of(sqlite_store, "SELECT count(*) FROM published_file") == [(4,)]
+
+
+def test_an_older_file_that_comes_late_does_not_become_the_latest(sqlite_store: Store, settings: Settings) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+    with time_machine.travel(datetime.now(UTC) - timedelta(hours=1)):  # so that it is due later than the second
+        (first,) = sqlite_store.claim_deliveries(1, 60)
+        sqlite_store.mark_delivery_retry(first.id, str(first.claim_token), "no disk", 7200)
+    publish(sqlite_store, b"two", "orders-2.csv")
+    deliverer, folder = Deliverer(sqlite_store, settings), _folder(settings)
+    assert [one.delivery.batch.number for one in deliverer.run_once()] == [2]
+    sqlite_store.retry_delivery(first.id)
+    assert [one.delivery.batch.number for one in deliverer.run_once()] == [1]
+    assert (folder / "orders-1.csv").read_bytes() == b"one"
+    assert (folder / "latest-standard.csv").read_bytes() == b"two"
+    assert json.loads((folder / "latest-standard.json").read_text())["number"] == 2
+
+
+def test_another_file_of_the_same_name_is_never_written_over(sqlite_store: Store, settings: Settings) -> None:
+    folder = _folder(settings)
+    folder.mkdir(parents=True)
+    (folder / "orders-1.csv").write_bytes(b"somebody's")
+    publish(sqlite_store, b"one", "orders-1.csv")
+    deliverer = Deliverer(sqlite_store, settings)
+    (refused,) = deliverer.run_once()
+    assert refused.state == "failed" and "another file already" in refused.detail
+    assert (folder / "orders-1.csv").read_bytes() == b"somebody's" and _names(folder) == {"orders-1.csv"}
+    (folder / "orders-1.csv").unlink()
+    sqlite_store.retry_delivery(refused.delivery.id)
+    assert [one.state for one in deliverer.run_once()] == ["done"]
+
+
+@pytest.mark.parametrize("name", ["../orders.csv", "a/b.csv", ".hidden.csv", "latest-standard.csv", "a\n.csv", ""])
+def test_a_name_that_leads_out_of_the_folder_or_to_the_latest_is_refused(
+    sqlite_store: Store, settings: Settings, name: str
+) -> None:
+    publish(sqlite_store, b"one", name)
+    (refused,) = Deliverer(sqlite_store, settings).run_once()
+    assert refused.state == "failed" and "no name for a published file" in refused.detail
+    assert _names(_folder(settings)) == set()
+
+
+def test_a_folder_that_is_not_there_now_gets_the_file_when_it_is(
+    sqlite_store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    mount = tmp_path / "mount"
+    sqlite_store.stop_delivery_target("default", "")
+    sqlite_store.add_delivery_target("default", "folder", str(mount))
+    publish(sqlite_store, b"one", "orders-1.csv")
+    deliverer = Deliverer(sqlite_store, settings)
+    (waits,) = deliverer.run_once()
+    assert waits.state == "retry" and "No such file or directory" in waits.detail
+    assert not mount.exists()
+    mount.mkdir()
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):
+        assert [one.state for one in deliverer.run_once()] == ["done"]
+    assert (mount / "latest-standard.csv").read_bytes() == b"one"
+
+
+def test_what_cannot_be_delivered_for_days_is_given_up(sqlite_store: Store, settings: Settings, tmp_path: Path) -> None:
+    sqlite_store.add_delivery_target("default", "folder", str(tmp_path / "nowhere"))
+    publish(sqlite_store, b"one", "orders-1.csv")
+    deliverer = Deliverer(sqlite_store, settings)
+    states: list[str] = []
+    with time_machine.travel(datetime.now(UTC)) as clock:
+        while len(states) < 100 and (tried := deliverer.run_once()):
+            states += [one.state for one in tried]
+            clock.shift(timedelta(hours=4, minutes=1))
+    assert states[0] == "done" and set(states[1:-1]) == {"retry"} and states[-1] == "failed"
+    assert 30 <= len(states) <= 34  # five days of four hours
+
+
+def test_erasure_puts_tombstones_in_the_place_of_all_copies(sqlite_store: Store, settings: Settings) -> None:
+    orders = (arrive(sqlite_store, "GE1"), arrive(sqlite_store, "GE2"))
+    publish(sqlite_store, b"GE1 GE2", "orders-1.csv", orders=orders)
+    deliverer, folder = Deliverer(sqlite_store, settings), _folder(settings)
+    deliverer.run_once()
+    _erase(sqlite_store, "GE2")
+    replace_erased_files(sqlite_store, now=NOON)
+    copies = {"orders-1.csv", "orders-1.csv.json", "latest-standard.csv", "latest-standard.json"}
+    assert _names(folder) == {f"{name}.erased.txt" for name in copies}
+    publish(sqlite_store, b"next", "orders-2.csv")
+    deliverer.run_once()
+    assert {name for name in _names(folder) if "latest" in name} == {"latest-standard.csv", "latest-standard.json"}
+    assert not sqlite_store.check()["problems"]
+    with pytest.raises(StoreError, match="erased since"):
+        sqlite_store.retry_delivery(1)
+
+
+def test_what_a_process_left_that_died_before_the_ledger_goes_when_its_order_was_erased_meanwhile(
+    sqlite_store: Store, settings: Settings
+) -> None:
+    publish(sqlite_store, b"GE1", "orders-1.csv", orders=(arrive(sqlite_store, "GE1"),))
+    publish(sqlite_store, b"x", "orders-1.xlsx", profile="xlsx")
+    folder = _folder(settings)
+    folder.mkdir(parents=True)
+    (folder / "orders-1.csv").write_bytes(b"GE1")
+    (folder / "latest-standard.csv").write_bytes(b"GE1")
+    _erase(sqlite_store, "GE1")
+    tried = Deliverer(sqlite_store, settings).run_once()
+    assert [one.state for one in tried] == ["failed", "done"] and "erased" in tried[0].detail
+    assert _names(folder) == {"orders-1.xlsx", "orders-1.xlsx.json", "latest-xlsx.xlsx", "latest-xlsx.json"}
+
+
+def test_an_order_that_is_erased_while_its_file_is_put_down_leaves_no_copy(
+    sqlite_store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(sqlite_store, b"GE1", "orders-1.csv", orders=(arrive(sqlite_store, "GE1"),))
+    original, puts = delivery_room.folder._put, iter(range(9))
+
+    def erased_before_the_third(*arguments: Any) -> None:
+        if next(puts) == 2:
+            _erase(sqlite_store, "GE1")
+        original(*arguments)
+
+    monkeypatch.setattr(delivery_room.folder, "_put", erased_before_the_third)
+    (refused,) = Deliverer(sqlite_store, settings).run_once()
+    assert refused.state == "failed"
+    assert _names(_folder(settings)) == set()
+
+
+def test_octets_that_are_not_those_published_are_not_delivered(sqlite_store: Store, settings: Settings) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+    with sqlite_store.writing() as connection:
+        connection.exec_driver_sql("UPDATE batch_raw SET raw = x'6f6e65ff'")
+    (refused,) = Deliverer(sqlite_store, settings).run_once()
+    assert refused.state == "failed" and "not those published" in refused.detail
+
+
+def test_the_thread_delivers_what_is_published_and_ends(sqlite_store: Store, settings: Settings) -> None:
+    deliverer = Deliverer(sqlite_store, settings)
+    deliverer.start()
+    publish(sqlite_store, b"one", "orders-1.csv")
+    deliverer.notify()
+    try:
+        until = datetime.now(UTC) + timedelta(seconds=20)
+        while sqlite_store.deliveries() and datetime.now(UTC) < until:
+            pass
+    finally:
+        deliverer.stop()
+    assert _states(sqlite_store) == [(1, "done")]
+
+
+# The commands
+
+
+@pytest.fixture
+def ion(database: Path, tmp_path: Path) -> IonHere:
+    return IonHere(database.parent)
+
+
+def test_places_are_added_listed_and_stopped_by_command(ion: IonHere, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (added,) = ion.lines("merchant", "deliver", "default", "folder", shop, "--profile", "xlsx")
+    assert (added["to"], added["profile"], added["active"]) == (str(shop), "xlsx", True)
+    own = ion.data_dir / "exports" / "default"
+    assert [one["to"] for one in ion.lines("merchant", "deliver", "default")] == [str(own), str(shop)]
+    ion.run("merchant", "deliver", "default", "--stop", "")
+    ion.run("merchant", "deliver", "default", "--stop", shop)
+    assert [one["active"] for one in ion.lines("merchant", "deliver", "default")] == [False, False]
+    ion.run("merchant", "deliver", "default", "--stop", shop, status=1)
+    assert "no files of default go to" in ion.messages
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["folder", "relative"], "absolute path"),
+        (["folder", "/nowhere/at/all"], "is no folder"),
+        (["folder", "EXPORTS"], "own export folder"),
+        (["folder", "--profile", "erp"], "it has xlsx, standard"),
+    ],
+)
+def test_a_place_that_cannot_be_delivered_to_is_refused_by_name(ion: IonHere, arguments: list[str], told: str) -> None:
+    (ion.data_dir / "exports" / "other").mkdir(parents=True)
+    given = [str(ion.data_dir / "exports" / "other") if one == "EXPORTS" else one for one in arguments]
+    ion.run("merchant", "deliver", "default", *given, status=3)
+    assert told in ion.messages
+
+
+def test_what_has_not_arrived_is_told_with_its_reason_and_delivered_again_on_demand(
+    ion: IonHere, sqlite_store: Store, settings: Settings
+) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+    assert [one["state"] for one in ion.lines("deliveries")] == ["queued"]
+    own = _folder(settings)
+    own.mkdir(parents=True)
+    (own / "orders-1.csv").write_bytes(b"somebody's")
+    (failed,) = ion.lines("deliveries", "retry", "1", status=1)
+    assert failed["state"] == "failed" and "another file already" in failed["reason"]
+    (own / "orders-1.csv").unlink()
+    (done,) = ion.lines("deliveries", "retry", "1")
+    assert done["arrived_as"] == str(own / "orders-1.csv")
+    assert ion.lines("deliveries", "-m", "default") == []
+    assert [one["file"] for one in ion.lines("deliveries", "--all")] == ["orders-1.csv"]
+    ion.run("deliveries", "retry", "7", status=1)
+    assert "there is no delivery 7" in ion.messages
