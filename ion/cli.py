@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ion import __version__, cli_delivery, cli_trust
+from ion import __version__, cli_delivery, cli_trust, cli_web
 from ion.cli_alerts import alerts
 from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
@@ -71,6 +71,8 @@ app.command(epilog="Example: ion pending --older-than 24 | jq '{order_number, co
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(imap_app)
 app.add_typer(outbox_app, name="outbox")
+app.command(epilog="Example: ion web --web-port 8080")(cli_web.web)
+merchant_app.command("token", epilog="Example: ion merchant token shop --name nightly-import")(cli_web.token)
 app.add_typer(cli_delivery.deliveries_app, name="deliveries")
 merchant_app.command("deliver", epilog="Example: ion merchant deliver shop folder /srv/shop --profile xlsx")(
     cli_delivery.deliver

@@ -180,6 +180,15 @@ class Settings(BaseSettings):
     imap: tuple[ImapAccount, ...] = Field(
         default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
     )
+    web_host: str = Field(default="127.0.0.1", description="address the web server binds to")
+    web_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port of the web server, that files are fetched from; unset: none"
+    )
+    web_tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of its certificate chain; unset: no TLS. Read anew when it changes",
+    )
+    web_tls_key: Path | None = Field(default=None, description="PEM file of its key; unset: in the same file")
     raw_days: int = Field(
         default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
     )

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,6 +27,9 @@ from ion.sender import Sender
 from ion.store import Store, open_store
 from ion.trust import Authenticator
 from ion.worker import Worker
+
+if TYPE_CHECKING:
+    from ion.web.server import WebServer
 
 log = structlog.get_logger("ion.serve")
 
@@ -86,6 +90,7 @@ class Service:
         steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
         self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
         self.deliverer = Deliverer(store, settings)
+        self.web = _web_server(store, settings)
         self.retention = Retention(store, settings) if nightly else None
         self.alerting = Alerting(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
@@ -99,6 +104,8 @@ class Service:
             self.sender.start()
             self.rows.start()
             self.deliverer.start()
+            if self.web:
+                self.web.start()
             if self.schedule:
                 self.schedule.start()
             if self.retention:
@@ -118,6 +125,8 @@ class Service:
         if self.schedule:
             self.schedule.stop()
         self.rows.stop()
+        if self.web:
+            self.web.stop()
         self.deliverer.stop()
         self.sender.stop()
         self.fetchers.stop()
@@ -128,3 +137,12 @@ class Service:
             self._worker_thread.join()
         self.authenticator.close()
         log.info("stopped")
+
+
+def _web_server(store: Store, settings: Settings) -> "WebServer | None":
+    """The web server, where one is asked for: it is slow to import."""
+    if settings.web_port is None:
+        return None
+    from ion.web.server import WebServer
+
+    return WebServer(store, settings)

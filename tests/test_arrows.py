@@ -48,6 +48,7 @@ LEVELS = [
         "cli_outbox",
         "cli_template",
         "cli_delivery",
+        "cli_web",
     },
     {"cli"},
     {"__main__"},

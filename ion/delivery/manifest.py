@@ -1,12 +1,23 @@
 """What is told of a published file beside it: which batch it is, its digest, and what is in it."""
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
 
 from ion.errors import IonError
 from ion.store import Batch
 
 SUFFIX = ".json"
+_MEDIA_TYPES = {
+    ".csv": "text/csv; charset=utf-8",
+    ".tsv": "text/tab-separated-values; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".xml": "application/xml",
+    ".zip": "application/zip",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
 class DeliveryRefusedError(IonError):
@@ -34,6 +45,11 @@ def manifest_of(batch: Batch) -> dict[str, Any]:
 def manifest_octets(batch: Batch) -> bytes:
     """The manifest as it lies beside the file: the same octets each time."""
     return (json.dumps(manifest_of(batch), ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def media_type(file_name: str) -> str:
+    """The media type of a file by its name: never one that a browser would run."""
+    return _MEDIA_TYPES.get(PurePosixPath(file_name).suffix.lower(), "application/octet-stream")
 
 
 def plain_name(name: str) -> str:

@@ -8,7 +8,6 @@ What has to wait (a lookup, a commit, TLS, AUTH) holds up the commands behind it
 
 import asyncio
 import hmac
-import ipaddress
 import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Coroutine
@@ -23,7 +22,7 @@ from ion.inbox import replies
 from ion.inbox.commands import CommandError, read_recipient, read_sender, split_command
 from ion.inbox.commit import Result, Waiting
 from ion.inbox.data import MessageData, is_looping
-from ion.inbox.limits import COMMAND_LINE_BYTES, REFUSED_RECIPIENTS, UNKNOWN_COMMANDS
+from ion.inbox.limits import COMMAND_LINE_BYTES, REFUSED_RECIPIENTS, UNKNOWN_COMMANDS, counted_address
 from ion.inbox.proxy import ProxyError, read_proxy_header
 from ion.inbox.receive import Envelope, UnknownRecipientError
 
@@ -174,7 +173,7 @@ class Connection(SMTP):
 
     def _admit(self, address: str) -> None:
         """Let a client in whose address is known."""
-        key = str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+        key = counted_address(address)
         if not self._listener.connections.enter_from(key):
             self._end(replies.TOO_MANY_FROM_YOU)
             return

@@ -3,6 +3,7 @@
 All counters are used in the listener's event loop only, so they need no lock.
 """
 
+import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
@@ -46,8 +47,15 @@ class ByteBudget:
         self.held_bytes -= number
 
 
+def counted_address(address: str) -> str:
+    """What an address counts as: one of IPv6 as its /64, which one host usually has to itself."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+
+
 class Connections:
-    """Who is connected. IPv6 clients count by their /64, which one host usually has to itself."""
+    """Who is connected, by `counted_address`."""
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self.most = most

@@ -1,4 +1,4 @@
-"""The listener's certificate. Files that change are read again with the next connection; connections that are open keep
+"""A listener's certificate. Files that change are read again with the next connection; connections that are open keep
 what they began with."""
 
 import ssl
@@ -12,9 +12,10 @@ log = structlog.get_logger("ion.inbox")
 
 
 class Certificate:
-    """A PEM certificate chain and its key. Raises SettingError where they cannot be read or do not belong together."""
+    """A PEM certificate chain and its key, of the settings `<settings>_tls_certificate` and `<settings>_tls_key`.
+    Raises SettingError where they cannot be read or do not belong together."""
 
-    def __init__(self, chain: Path, key: Path) -> None:
+    def __init__(self, chain: Path, key: Path, *, settings: str = "smtp") -> None:
         self._chain = chain
         self._key = key
         try:
@@ -23,7 +24,7 @@ class Certificate:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             cause = (error.strerror if isinstance(error, OSError) else None) or error
             raise SettingError(
-                f"smtp_tls_certificate {chain} with smtp_tls_key {key} cannot be used: {cause}"
+                f"{settings}_tls_certificate {chain} with {settings}_tls_key {key} cannot be used: {cause}"
             ) from error
 
     def context(self) -> ssl.SSLContext:

@@ -320,6 +320,18 @@ class Batches(Database):
         with self.reading() as connection:
             return tuple(batch_of_row(row) for row in connection.execute(query.limit(limit)))
 
+    def batches_after(
+        self, merchant: str, batch_id: int, limit: int, *, profile: str | None = None
+    ) -> tuple[Batch, ...]:
+        """Up to `limit` files of a merchant whose id is above `batch_id`, in the order they were published in, which is
+        that of their ids; of one profile (its name), or of all."""
+        batch, table = tables.Batch, tables.ExportProfile
+        query = _batches().where(col(batch.merchant) == merchant, col(batch.id) > batch_id)
+        if profile is not None:
+            query = query.join(table, col(table.id) == col(batch.profile_id)).where(col(table.name) == profile)
+        with self.reading() as connection:
+            return tuple(batch_of_row(row) for row in connection.execute(query.order_by(col(batch.id)).limit(limit)))
+
     def batch(self, batch_id: int) -> Batch:
         """One published file. Raises StoreError where there is none of that number."""
         with self.reading() as connection:
@@ -333,6 +345,13 @@ class Batches(Database):
         kept = tables.BatchRaw
         with self.reading() as connection:
             return connection.execute(sa.select(col(kept.raw)).where(col(kept.batch_id) == batch_id)).scalar()
+
+    def batch_octets_part(self, batch_id: int, start: int, length: int) -> bytes:
+        """Up to `length` octets of a published file from `start` on (0: the first); none where they are erased."""
+        kept = tables.BatchRaw
+        part = sa.func.substr(col(kept.raw), start + 1, length, type_=sa.LargeBinary)
+        with self.reading() as connection:
+            return connection.execute(sa.select(part).where(col(kept.batch_id) == batch_id)).scalar() or b""
 
     def batch_orders(self, batch_id: int) -> tuple[tuple[int, int], ...]:
         """The (id, revision) of each order in a published file."""

@@ -1,0 +1,9 @@
+"""The web side: published files are fetched over HTTP.
+
+app        the application, made of its routes
+pull       the routes of files, /v1/files
+transfer   what a request for octets asks for: conditions and ranges
+access     who asks: bearer tokens, and those who guess
+problems   what went wrong, as application/problem+json
+server     the server around the application, its port and its certificate
+"""

@@ -1,0 +1,426 @@
+"""Fetching published files over HTTP, with a real server on the loopback: what is told, to whom, octet by octet."""
+
+import http.client
+import json
+import shutil
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ion.config import Settings
+from ion.errors import SettingError, StoreError
+from ion.store import ErasureKind, Store, Subject
+from ion.web import access, pull
+from ion.web.server import WebServer
+from ion.web.transfer import answer_to
+from tests.batches import arrive, publish
+from tests.programs import IonHere
+from tests.stores import table_of
+from tests.test_smtp_tls import pairs
+
+__all__ = ["pairs"]
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Got:
+    """A response as it came."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Site:
+    """A server, and a token of the merchant `default`."""
+
+    store: Store
+    port: int
+    token: str
+    tls: ssl.SSLContext | None = None
+
+    def connection(self) -> http.client.HTTPConnection:
+        if self.tls is not None:
+            return http.client.HTTPSConnection(HOST, self.port, timeout=20, context=self.tls)
+        return http.client.HTTPConnection(HOST, self.port, timeout=20)
+
+    def ask(self, path: str, method: str = "GET", token: str | None = None, **headers: str) -> Got:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent.setdefault("Authorization", f"Bearer {token or self.token}")
+        connection = self.connection()
+        try:
+            connection.request(method, path, headers={name: value for name, value in sent.items() if value})
+            response = connection.getresponse()
+            return Got(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def serving(store: Store, settings: Settings, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+    server = WebServer(store, settings)
+    server.start()
+    try:
+        yield Site(store, server.port, store.create_pull_token("default", "nightly"), tls)
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", web_port=0)
+
+
+@pytest.fixture
+def site(sqlite_store: Store, settings: Settings) -> Iterator[Site]:
+    with serving(sqlite_store, settings) as opened:
+        yield opened
+
+
+def _erase(store: Store, number: str) -> None:
+    store.erase(store.plan_erasure(Subject(ErasureKind.ORDER, None, order_number=number)), None)
+
+
+# Files
+
+
+def test_a_file_is_fetched_byte_for_byte_and_recorded_once(site: Site) -> None:
+    raw = bytes(range(256)) * 20
+    batch = publish(site.store, raw, "orders-1.csv")
+    for path in (f"/v1/files/{batch.id}", "/v1/files/latest/standard"):
+        got = site.ask(path)
+        assert (got.status, got.body) == (200, raw)
+        assert got.headers["ETag"] == f'"{sha256(raw).hexdigest()}"'
+        assert got.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert (
+            got.headers["Content-Disposition"] == "attachment; filename=\"orders-1.csv\"; filename*=UTF-8''orders-1.csv"
+        )
+        assert got.headers["Content-Location"] == f"/v1/files/{batch.id}"
+        assert (got.headers["Accept-Ranges"], got.headers["X-Content-Type-Options"]) == ("bytes", "nosniff")
+        assert got.headers["Cache-Control"] == "private, no-store"
+        assert got.headers["Content-Length"] == str(len(raw))
+        assert got.headers["Server"] is None
+    assert [by for _, by in site.store.downloads(batch.id)] == ["nightly"] * 2
+
+
+def test_a_large_file_comes_in_parts_that_are_the_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "CHUNK_BYTES", 1000)
+    raw = b"".join(number.to_bytes(4, "big") for number in range(5000))
+    batch = publish(site.store, raw, "orders-1.xlsx", profile="xlsx")
+    assert site.ask(f"/v1/files/{batch.id}").body == raw
+    assert site.ask(f"/v1/files/{batch.id}", Range="bytes=777-12345").body == raw[777:12346]
+
+
+def test_a_head_tells_all_of_a_get_but_the_octets_and_is_no_fetch(site: Site) -> None:
+    batch = publish(site.store, b"one", "orders-1.csv")
+    head, get = site.ask(f"/v1/files/{batch.id}", "HEAD"), site.ask(f"/v1/files/{batch.id}")
+    assert (head.status, head.body) == (200, b"")
+    assert {name: value for name, value in head.headers.items() if name != "date"} == {
+        name: value for name, value in get.headers.items() if name != "date"
+    }
+    assert len(site.store.downloads(batch.id)) == 1
+    assert site.ask("/v1/files", "HEAD").body == b""
+
+
+def test_a_name_that_is_not_ascii_is_told_exactly_and_breaks_no_header(site: Site) -> None:
+    batch = publish(site.store, b"one", 'Bestellungen "März"; x.csv')
+    told = site.ask(f"/v1/files/{batch.id}").headers["Content-Disposition"]
+    exact = "Bestellungen%20%22M%C3%A4rz%22%3B%20x.csv"
+    assert told == f"attachment; filename=\"Bestellungen _M_rz_; x.csv\"; filename*=UTF-8''{exact}"
+
+
+def test_what_the_client_has_already_is_not_sent_again(site: Site) -> None:
+    batch = publish(site.store, b"one", "orders-1.csv")
+    path, etag = f"/v1/files/{batch.id}", f'"{batch.sha256}"'
+    for known in (etag, f'"other", W/{etag}', "*"):
+        got = site.ask(path, If_None_Match=known, Range="bytes=0-0")
+        assert (got.status, got.body, got.headers["ETag"]) == (304, b"", etag)
+    assert site.ask(path, If_None_Match='"other"').status == 200
+    assert site.ask(path, If_Match=etag).status == 200
+    assert site.ask(path, If_Match=f"W/{etag}").status == 412
+    assert len(site.store.downloads(batch.id)) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "start", "end"),
+    [
+        ("bytes=0-3", 206, 0, 4),
+        ("bytes=4-", 206, 4, 10),
+        ("bytes=-3", 206, 7, 10),
+        ("bytes=-99", 206, 0, 10),
+        ("bytes=2-99", 206, 2, 10),
+        ("Bytes = 9-9", 206, 9, 10),
+        ("bytes=10-", 416, 0, 0),
+        ("bytes=-0", 416, 0, 0),
+        ("bytes=5-2", 200, 0, 10),
+        ("bytes=0-1,3-4", 200, 0, 10),
+        ("bytes=-", 200, 0, 10),
+        ("bytes=a-b", 200, 0, 10),
+        ("bytes=٣-", 200, 0, 10),
+        ("lines=0-3", 200, 0, 10),
+        (f"bytes={'9' * 400}-", 200, 0, 10),
+    ],
+)
+def test_a_range_is_answered_as_rfc_9110_says(asked: str, status: int, start: int, end: int) -> None:
+    answer = answer_to("GET", {"range": asked}, '"tag"', 10)
+    assert (answer.status, answer.start, answer.end) == (status, start, end)
+    assert answer_to("HEAD", {"range": asked}, '"tag"', 10).status == 200  # ranges are of GET only
+    assert answer_to("GET", {"range": asked, "if-range": '"old"'}, '"tag"', 10).status == 200
+    assert answer_to("GET", {"range": asked, "if-range": 'W/"tag"'}, '"tag"', 10).status == 200
+    assert answer_to("GET", {"range": asked, "if-range": '"tag"'}, '"tag"', 10) == answer
+
+
+def test_a_fetch_that_was_cut_off_is_resumed_and_recorded_when_it_is_whole(site: Site) -> None:
+    batch = publish(site.store, b"0123456789", "orders-1.csv")
+    path, etag = f"/v1/files/{batch.id}", f'"{batch.sha256}"'
+    first = site.ask(path, Range="bytes=0-5")
+    assert (first.status, first.headers["Content-Range"], first.headers["Content-Length"]) == (206, "bytes 0-5/10", "6")
+    assert site.store.downloads(batch.id) == ()
+    rest = site.ask(path, Range="bytes=6-", If_Range=etag)
+    assert (rest.status, rest.headers["Content-Range"]) == (206, "bytes 6-9/10")
+    assert first.body + rest.body == b"0123456789"
+    assert len(site.store.downloads(batch.id)) == 1
+    changed = site.ask(path, Range="bytes=6-", If_Range='"another"')
+    assert (changed.status, changed.body) == (200, b"0123456789")
+    beyond = site.ask(path, Range="bytes=10-")
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */10")
+    assert beyond.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_file_that_is_erased_while_it_is_fetched_does_not_end_as_if_it_were_whole(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "CHUNK_BYTES", 10)
+    batch = publish(site.store, b"0123456789" * 2, "orders-1.csv", orders=(arrive(site.store, "GE1"),))
+    original = site.store.batch_octets_part
+
+    def erased_before_the_second(batch_id: int, start: int, length: int) -> bytes:
+        if start:
+            _erase(site.store, "GE1")
+        return original(batch_id, start, length)
+
+    monkeypatch.setattr(site.store, "batch_octets_part", erased_before_the_second)
+    with pytest.raises(http.client.IncompleteRead):
+        site.ask(f"/v1/files/{batch.id}")
+    assert site.store.downloads(batch.id) == ()
+
+
+def test_an_erased_file_is_gone_and_not_replaced_by_an_older_one(site: Site) -> None:
+    publish(site.store, b"old", "orders-1.csv")
+    batch = publish(site.store, b"GE1", "orders-2.csv", orders=(arrive(site.store, "GE1"),))
+    _erase(site.store, "GE1")
+    for path in (f"/v1/files/{batch.id}", "/v1/files/latest/standard"):
+        got = site.ask(path)
+        assert (got.status, got.headers["Content-Type"], got.json["status"]) == (410, "application/problem+json", 410)
+    assert [bool(one["erased_at"]) for one in site.ask("/v1/files").json["files"]] == [False, True]
+
+
+# The list
+
+
+def test_the_list_goes_through_all_files_page_by_page_while_others_come(site: Site) -> None:
+    for number in range(5):
+        publish(site.store, b"%d" % number, f"orders-{number}.csv")
+    publish(site.store, b"x", "orders.xlsx", profile="xlsx")
+    seen: list[str] = []
+    path: str | None = "/v1/files?limit=2&profile=standard"
+    while path:
+        page = site.ask(path).json
+        seen += [one["file_name"] for one in page["files"]]
+        if len(seen) == 2:
+            publish(site.store, b"late", "orders-late.csv")
+        path = page["next"]
+    assert seen == [*(f"orders-{number}.csv" for number in range(5)), "orders-late.csv"]
+    everything = site.ask("/v1/files").json
+    assert len(everything["files"]) == 7 and everything["next"] is None
+    for one in everything["files"]:
+        assert sha256(site.ask(one["url"]).body).hexdigest() == one["sha256"]
+    last = everything["files"][-1]["id"]
+    assert site.ask(f"/v1/files?after={last}").json == {"files": [], "next": None}
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=-1", "after=x", "after=99999999999999999999"])
+def test_a_page_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(site: Site, query: str) -> None:
+    got = site.ask(f"/v1/files?{query}")
+    assert (got.status, got.headers["Content-Type"]) == (400, "application/problem+json")
+    assert got.json["detail"].startswith(query.partition("=")[0])
+
+
+# Who asks
+
+
+def test_another_merchants_file_does_not_exist(site: Site) -> None:
+    site.store.create_merchant("shop", domain="mail.example")
+    theirs = publish(site.store, b"secret", "orders-1.csv", merchant="shop")
+    missing = site.ask("/v1/files/999999")
+    foreign = site.ask(f"/v1/files/{theirs.id}")
+    assert (foreign.status, foreign.body) == (missing.status, missing.body) == (404, missing.body)
+    assert site.ask("/v1/files/latest/standard").status == 404
+    assert site.ask("/v1/files").json == {"files": [], "next": None}
+    token = site.store.create_pull_token("shop", "nightly")
+    assert site.ask(f"/v1/files/{theirs.id}", token=token).body == b"secret"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/v1/files/{name}" for name in ("x", "0", "-1", "1e3", "9" * 30, "%D9%A3", "1/", "latest/erp")),
+        *("/v2/files", "/", "/docs", "/openapi.json"),
+    ],
+)
+def test_an_address_that_is_none_is_told_as_a_problem(site: Site, path: str) -> None:
+    got = site.ask(path)
+    assert (got.status, got.headers["Content-Type"]) == (404, "application/problem+json")
+    assert got.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_only_reads_cannot_be_written_to(site: Site) -> None:
+    batch = publish(site.store, b"one", "orders-1.csv")
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        got = site.ask(f"/v1/files/{batch.id}", method)
+        assert (got.status, got.headers["Content-Type"]) == (405, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Basic eDp5", "Bearer", "Bearer  ", "Bearer a b", "Bearer ï", "Token x", f"Bearer {'a' * 500}"]
+)
+def test_without_a_token_nothing_is_told_but_how_to_ask(site: Site, given: str) -> None:
+    batch = publish(site.store, b"one", "orders-1.csv")
+    for path in ("/v1/files", f"/v1/files/{batch.id}", "/v1/files/latest/standard", "/v1/files/7777"):
+        got = site.ask(path, Authorization=given)
+        assert (got.status, got.headers["WWW-Authenticate"]) == (401, 'Bearer realm="ion"')
+
+
+def test_a_revoked_token_is_good_no_more(site: Site) -> None:
+    assert site.ask("/v1/files").status == 200
+    site.store.revoke_pull_token("default", "nightly")
+    got = site.ask("/v1/files")
+    assert (got.status, got.headers["WWW-Authenticate"]) == (401, 'Bearer realm="ion", error="invalid_token"')
+
+
+def test_who_guesses_is_not_heard_any_more_and_who_was_known_before_is(site: Site) -> None:
+    assert site.ask("/v1/files").status == 200
+    fresh = site.store.create_pull_token("default", "fresh")
+    guesses = [site.ask("/v1/files", token=f"ion_{number}") for number in range(access.GUESSES + 1)]
+    assert [got.status for got in guesses] == [401] * access.GUESSES + [429]
+    assert 0 < int(guesses[-1].headers["Retry-After"]) <= access.GUESSES_SECONDS
+    assert site.ask("/v1/files", token=fresh).status == 429  # it could have been guessed
+    assert site.ask("/v1/files").status == 200
+
+
+def test_guesses_are_forgotten_in_time_and_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("ion.web.access.time.monotonic", lambda: now[0])
+    guesses = access.Guesses()
+    for _ in range(access.GUESSES):
+        guesses.add("a")
+    assert guesses.seconds_left("a") == access.GUESSES_SECONDS and not guesses.seconds_left("b")
+    now[0] = access.GUESSES_SECONDS
+    assert not guesses.seconds_left("a")
+    for number in range(20_000):
+        guesses.add(str(number))
+    assert len(guesses._of) <= access._MOST_ADDRESSES
+
+
+def test_a_token_is_kept_as_its_digest_only_and_its_use_is_noted_to_the_minute(store: Store) -> None:
+    token = store.create_pull_token("default", "nightly")
+    assert sha256(token.encode()).hexdigest() in str(table_of(store, "SELECT * FROM pull_token"))
+    assert token not in str(table_of(store, "SELECT * FROM pull_token"))
+    found = store.merchant_of_token(token)
+    assert found is not None and (found.merchant, found.name, found.last_used_at) == ("default", "nightly", None)
+    noted = store.pull_tokens("default")[0].last_used_at
+    assert noted is not None
+    store.merchant_of_token(token)
+    assert store.pull_tokens("default")[0].last_used_at == noted
+    assert store.merchant_of_token(token + "x") is store.merchant_of_token("\udcff\0") is None
+    with pytest.raises(StoreError, match="has, or had, a token"):
+        store.create_pull_token("default", "nightly")
+    with pytest.raises(StoreError, match="no name of a token"):
+        store.create_pull_token("default", "Ana Lindqvist")
+
+
+# The server
+
+
+def test_trouble_with_the_database_is_told_without_its_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise StoreError("the database /secret/path refused")
+
+    monkeypatch.setattr(site.store, "batches_after", refuses)
+    got = site.ask("/v1/files")
+    assert (got.status, got.headers["Retry-After"], b"secret" in got.body) == (503, "30", False)
+    monkeypatch.setattr(site.store, "batches_after", lambda *_, **__: 1 // 0)
+    assert site.ask("/v1/files").status == 500
+
+
+def test_logs_of_the_server_hold_no_token_and_no_address(
+    site: Site, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    batch = publish(site.store, b"one", "orders-1.csv")
+    site.ask(f"/v1/files/{batch.id}?mkrqueryq=1")
+    site.ask("/v1/files", token="mkrtokenq")
+    site.ask("/mkrpathq")
+    out, err = capfd.readouterr()
+    told = out + err + caplog.text
+    assert "file fetched" in told
+    for marker in ("mkr", site.token, HOST):
+        assert marker not in told
+
+
+def test_a_port_that_is_taken_is_told_by_the_names_of_the_settings(site: Site, tmp_path: Path) -> None:
+    taken = WebServer(site.store, Settings(data_dir=tmp_path, web_port=site.port))
+    with pytest.raises(SettingError, match=f"web_port {site.port} cannot be bound"):
+        taken.start()
+    taken.stop()
+
+
+def test_files_are_fetched_over_tls_and_a_new_certificate_counts_for_the_next_connection(
+    sqlite_store: Store, tmp_path: Path, pairs: list[tuple[Path, Path]]
+) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    shutil.copyfile(pairs[0][0], chain)
+    shutil.copyfile(pairs[0][1], key)
+    settings = Settings(data_dir=tmp_path, web_port=0, web_tls_certificate=chain, web_tls_key=key)
+    trusts = [ssl.create_default_context(cafile=authority) for authority, _ in pairs]
+    for trust in trusts:
+        trust.check_hostname = False  # the name in them is another one
+    publish(sqlite_store, b"one", "orders-1.csv")
+    with serving(sqlite_store, settings, trusts[0]) as site:
+        assert site.ask("/v1/files/latest/standard").body == b"one"
+        shutil.copyfile(pairs[1][1], key)
+        shutil.copyfile(pairs[1][0], chain)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            site.ask("/v1/files")
+        site.tls = trusts[1]
+        assert site.ask("/v1/files/latest/standard").body == b"one"
+
+
+# The commands
+
+
+def test_a_token_is_printed_once_listed_without_itself_and_revoked(database: Path) -> None:
+    ion = IonHere(database.parent)
+    (made,) = ion.lines("merchant", "token", "default", "--name", "nightly")
+    assert made["token"].startswith("ion_") and len(made["token"]) > 40
+    (listed,) = ion.lines("merchant", "token", "default")
+    assert (listed["name"], listed["revoked_at"]) == ("nightly", None)
+    assert made["token"] not in json.dumps(listed)
+    (revoked,) = ion.lines("merchant", "token", "default", "--revoke", "nightly")
+    assert revoked["revoked_at"] is not None
+    ion.run("merchant", "token", "default", "--revoke", "nightly", status=1)
+    ion.run("web", status=3)
+    assert "web_port is not set" in ion.messages
