@@ -24,17 +24,20 @@ class TargetKind(StrEnum):
     """The ways a published file can go."""
 
     folder = "folder"
+    mail = "mail"
 
 
 def deliver(
     context: typer.Context,
     name: Name,
-    kind: Annotated[TargetKind | None, typer.Argument(metavar="[KIND]", help="folder.", show_default=False)] = None,
+    kind: Annotated[
+        TargetKind | None, typer.Argument(metavar="[KIND]", help="folder or mail.", show_default=False)
+    ] = None,
     address: Annotated[
         str | None,
         typer.Argument(
             metavar="[ADDRESS]",
-            help="The folder's absolute path; without one, the installation's own export folder.",
+            help="A folder's absolute path (without one, the installation's own export folder), or a mail address.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +55,7 @@ def deliver(
         if stop is not None:
             targets = store.stop_delivery_target(name, stop)
         elif kind is not None:
-            place = _checked_folder(address or "", settings)
+            place = _checked_address(kind, address or "", settings)
             known = [one.name for one in store.export_profiles(name)]
             if profile is not None and profile not in known:
                 raise SettingError(f"merchant {name} has no profile {profile!r} in use; it has {', '.join(known)}")
@@ -104,8 +107,16 @@ def retry(
     end(failed)
 
 
+def _checked_address(kind: TargetKind, address: str, settings: Settings) -> str:
+    """The address as it is kept. Raises SettingError for one that cannot be delivered to."""
+    if kind is TargetKind.mail:
+        from ion.notify.render import mail_address
+
+        return mail_address(address).addr_spec
+    return _checked_folder(address, settings)
+
+
 def _checked_folder(address: str, settings: Settings) -> str:
-    """The folder as it is kept. Raises SettingError for one that cannot be delivered to."""
     if not address:
         return ""
     path = Path(address)

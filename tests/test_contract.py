@@ -123,8 +123,8 @@ def test_a_catalogue_labels_every_field_and_nothing_else(known: Language) -> Non
 
 @each_language
 def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_english_one(known: Language) -> None:
-    groups = [(known.headings, EN.headings), (known.mail, EN.mail), (known.changes, EN.changes)]
-    for mine, english in (*groups, (known.alerts, EN.alerts)):
+    prose = ((known.mail, EN.mail), (known.changes, EN.changes), (known.alerts, EN.alerts), (known.report, EN.report))
+    for mine, english in ((known.headings, EN.headings), *prose):
         assert mine.keys() == english.keys()
         for name, text in mine.items():
             assert _placeholders(text) == _placeholders(english[name]), name
@@ -138,7 +138,7 @@ def test_a_catalogue_has_the_headings_words_phrases_and_placeholders_of_the_engl
 
 @each_language
 def test_every_text_of_a_catalogue_is_canonical_and_says_something(known: Language) -> None:
-    prose = [known.mail, known.changes, known.alerts]
+    prose = [known.mail, known.changes, known.alerts, known.report]
     groups = [known.headings, known.countries, *prose, *known.labels.values(), *known.words.values()]
     for group in groups:
         for name, text in group.items():

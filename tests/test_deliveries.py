@@ -3,6 +3,10 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +15,16 @@ import time_machine
 
 from ion import delivery as delivery_room
 from ion.config import Settings
+from ion.contract import language
+from ion.contract.languages import tags
 from ion.delivery import Deliverer
 from ion.errors import StoreError, UnknownMerchantError
+from ion.notify import report
 from ion.retention import replace_erased_files
-from ion.store import ClaimLostError, ErasureKind, Store, Subject
-from tests.batches import arrive, publish
+from ion.store import ClaimLostError, ErasureKind, NewMail, OutgoingMail, Store, Subject
+from tests.batches import DAY, arrive, publish
 from tests.programs import IonHere
-from tests.stores import table_of
+from tests.stores import table_of, with_octets
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -322,6 +329,136 @@ def test_the_thread_delivers_what_is_published_and_ends(sqlite_store: Store, set
     assert _states(sqlite_store) == [(1, "done")]
 
 
+# Mail
+
+
+def _mails(store: Store) -> list[tuple[OutgoingMail, EmailMessage]]:
+    found = with_octets(store, store.list_outgoing())
+    return [(one, message_from_bytes(one.raw, policy=default)) for one in found]
+
+
+def _bodies(message: EmailMessage) -> tuple[str, str]:
+    """The plain text and the HTML of a mail."""
+    bodies = [message.get_body((kind,)) for kind in ("plain", "html")]
+    assert bodies[0] is not None and bodies[1] is not None
+    return bodies[0].get_content(), bodies[1].get_content()
+
+
+@pytest.fixture
+def boss(sqlite_store: Store) -> str:
+    """The only place that files go to: an address."""
+    sqlite_store.stop_delivery_target("default", "")
+    return sqlite_store.add_delivery_target("default", "mail", "boss@shop.example").address
+
+
+def test_a_file_comes_by_mail_as_it_was_published_with_what_is_not_in_it(
+    sqlite_store: Store, settings: Settings, boss: str
+) -> None:
+    sqlite_store.set_merchant("default", locale="de", sender="Shop <orders@shop.example>")
+    raw = bytes(range(256)) * 300
+    publish(sqlite_store, raw, "orders-1.xlsx", profile="xlsx", summary={"left_out": {"test": 2, "held": 1}})
+    (done,) = Deliverer(sqlite_store, settings).run_once()
+    ((row, message),) = _mails(sqlite_store)
+    assert (done.state, done.detail) == ("done", f"outgoing mail {row.id}")
+    assert (row.address, row.state, row.mail_from) == (boss, "queued", "orders@shop.example")
+    assert str(message["Subject"]) == "Exportierte Bestellungen, 2026-11-23"
+    assert (str(message["To"]), message["Auto-Submitted"]) == (boss, "auto-generated")
+    (attached,) = message.iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("orders-1.xlsx", raw)
+    assert attached.get_content_type().endswith("spreadsheetml.sheet")
+    text, html = _bodies(message)
+    for said in ("liegt bei", "orders-1.xlsx", "2026-11-23", "Testbestellung", "Warten auf eine Entscheidung"):
+        assert said in text and said in html
+    assert "Testbestellung  2" in text
+    assert max(map(len, row.raw.split(b"\r\n"))) <= 998 and row.raw.isascii()
+
+
+def test_a_claim_that_was_lost_queues_no_mail_so_a_crash_sends_one(
+    sqlite_store: Store, settings: Settings, boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ion.store.deliveries._end_claim", dies)  # behind the mail, within the transaction
+        with pytest.raises(KeyboardInterrupt):
+            Deliverer(sqlite_store, settings).run_once()
+    assert sqlite_store.list_outgoing() == ()
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1)):
+        (one,) = sqlite_store.claim_deliveries(1, delivery_room.LEASE_SECONDS)
+        mail = NewMail("<ion.file-1.x@y.example>", b"raw", "a@x.example")
+        with pytest.raises(ClaimLostError):
+            sqlite_store.mark_delivered_by_mail(one.id, "another token", "default", boss, mail)
+        assert sqlite_store.list_outgoing() == ()
+        sqlite_store.mark_delivery_retry(one.id, str(one.claim_token), "", 0)
+        assert [again.state for again in Deliverer(sqlite_store, settings).run_once()] == ["done"]
+    assert len(sqlite_store.list_outgoing()) == 1
+
+
+def test_a_file_that_is_too_large_for_mails_is_told_of_and_not_attached(
+    sqlite_store: Store, settings: Settings, boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report.ATTACHED_BYTES == 15_000_000
+    monkeypatch.setattr(report, "ATTACHED_BYTES", 1000)
+    publish(sqlite_store, b"x" * 1001, "orders-1.csv")
+    publish(sqlite_store, b"x" * 1000, "orders-2.csv")
+    Deliverer(sqlite_store, settings).run_once()
+    (_, large), (_, fits) = _mails(sqlite_store)
+    assert not list(large.iter_attachments()) and "too large for a mail" in _bodies(large)[0]
+    assert len(next(fits.iter_attachments()).get_content()) == 1000
+
+
+@pytest.mark.parametrize("tag", tags())
+def test_a_day_without_new_orders_is_one_line_in_every_language_and_every_reason_has_its_word(
+    tag: str, sqlite_store: Store, settings: Settings
+) -> None:
+    sqlite_store.set_merchant("default", locale=tag)
+    merchant, known = sqlite_store.merchant("default"), language(tag)
+    nothing = report.report_mail(merchant, "boss@shop.example", settings, DAY, left_out={})
+    message = message_from_bytes(nothing.raw, policy=default)
+    assert _bodies(message)[0].strip().replace("\n", " ") == known.report["nothing"]
+    assert known.report["nothing"] in _bodies(message)[1] and f'dir="{known.direction}"' in _bodies(message)[1]
+    reasons = ("test", "documents", "encrypted", "suppressed", "entered", "held")
+    file = report.AttachedFile("<b>&.csv", "text/csv", b"", 1)
+    left_out = dict.fromkeys(reasons, 3)
+    told = report.report_mail(merchant, "boss@shop.example", settings, DAY, left_out=left_out, file=file)
+    text, html = _bodies(message_from_bytes(told.raw, policy=default))
+    assert not [reason for reason in reasons if f"- {reason} " in text]
+    for name in ("attached", "file", "date", "orders", "left_out", "documents", "entered", "held"):
+        assert known.report[name] in unescape(html) and known.report[name].split()[0] in text
+    assert "<b>&" in text and "<b>" not in html
+
+
+def test_the_mail_that_brought_an_erased_order_is_emptied_and_not_sent(
+    sqlite_store: Store, settings: Settings, boss: str
+) -> None:
+    for number in range(1, 12):  # file-1 is not file-11
+        orders = (arrive(sqlite_store, "GE1"),) if number == 1 else ()
+        publish(sqlite_store, b"GE1" if number == 1 else b"x", f"orders-{number}.csv", orders=orders)
+    Deliverer(sqlite_store, settings).run_once()
+    _erase(sqlite_store, "GE1")
+    states = [(bool(one.raw), one.state) for one in with_octets(sqlite_store, sqlite_store.list_outgoing())]
+    assert states == [(False, "failed"), *[(True, "queued")] * 10]
+    assert not sqlite_store.check()["problems"]
+
+
+def test_an_order_that_is_erased_while_its_mail_is_made_is_not_sent(
+    sqlite_store: Store, settings: Settings, boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(sqlite_store, b"GE1", "orders-1.csv", orders=(arrive(sqlite_store, "GE1"),))
+    original = report.report_mail
+
+    def meanwhile(*arguments: Any, **options: Any) -> NewMail:
+        _erase(sqlite_store, "GE1")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr("ion.delivery.mail.report_mail", meanwhile)
+    (refused,) = Deliverer(sqlite_store, settings).run_once()
+    assert refused.state == "failed" and sqlite_store.list_outgoing() == ()
+
+
 # The commands
 
 
@@ -351,6 +488,8 @@ def test_places_are_added_listed_and_stopped_by_command(ion: IonHere, tmp_path: 
         (["folder", "/nowhere/at/all"], "is no folder"),
         (["folder", "EXPORTS"], "own export folder"),
         (["folder", "--profile", "erp"], "it has xlsx, standard"),
+        (["mail", "nobody"], "nobody"),
+        (["mail"], "mail address"),
     ],
 )
 def test_a_place_that_cannot_be_delivered_to_is_refused_by_name(ion: IonHere, arguments: list[str], told: str) -> None:

@@ -53,6 +53,7 @@ class Language:
     mail: dict[str, str]
     changes: dict[str, str]
     alerts: dict[str, str]
+    report: dict[str, str]
 
     def label(self, section: Section, field: str) -> str:
         return self.labels[section.labels][field]
@@ -111,6 +112,7 @@ def language(tag: str) -> Language:
         mail=text["mail"],
         changes=text["changes"],
         alerts=text["alerts"],
+        report=text["report"],
     )
 
 

@@ -1,6 +1,7 @@
 """Delivery of published files: from the database to where each merchant's people and programs look for them.
 
     folder     into a folder, with a manifest and a copy named `latest`
+    mail       as a report with the file attached
     manifest   what is told of a file beside it
 
 `Deliverer` claims what is due and tries it; what a target cannot take now goes later. Every way is safe to be cut off:
@@ -18,6 +19,7 @@ import structlog
 
 from ion.config import Settings
 from ion.delivery.folder import deliver_to_folder, withdraw_from_folder
+from ion.delivery.mail import deliver_by_mail
 from ion.delivery.manifest import DeliveryRefusedError, manifest_of
 from ion.errors import IonError
 from ion.notify.outbox import GIVE_UP, LEAST_ATTEMPTS, retry_delay
@@ -126,6 +128,8 @@ class Deliverer:
             raise DeliveryRefusedError(_ERASED)
         if sha256(octets).hexdigest() != batch.sha256:
             raise DeliveryRefusedError(f"the octets of file {batch.id} are not those published; `ion check` tells more")
+        if delivery.target.kind == "mail":
+            return deliver_by_mail(self._store, self._settings, delivery, octets)
         detail = deliver_to_folder(self._store, self._folder(delivery), delivery, octets)
         self._store.mark_delivered(delivery.id, str(delivery.claim_token), detail)
         return detail

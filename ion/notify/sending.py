@@ -68,14 +68,15 @@ def render_order(
         key=key_ring(settings).sealing_key(merchant),
         language=language(locale or settings.locale),
         envelope=Envelope(sender or settings.sender, tuple(recipients), reply_to or settings.reply_to),
-        templates=_templates(settings.templates_dir),
+        templates=templates_in(settings.templates_dir),
         read_back=read_back,
         previous=previous,
     )
 
 
 @lru_cache(maxsize=8)  # compiling them takes several times as long as the rest of a mail; changed files are noticed
-def _templates(folder: Path | None) -> Templates:
+def templates_in(folder: Path | None) -> Templates:
+    """The templates of a folder, or the built-in ones. Raises SettingError."""
     return Templates(folder)
 
 
@@ -128,7 +129,7 @@ def queue_order(
             locale=locale or (how and how.locale) or known.locale,
             previous=order_of(taken.previous_json) if taken.previous_json else None,
         )
-        return _finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
+        return finished(mail.raw, mail.message_id, known, settings, gathered=how is not None and how.mode == "daily")
 
     key_ring(settings, store).ensure_secret()  # before the transaction: to look for a lost one opens the database
     content = Content.of(order)
@@ -160,7 +161,7 @@ def queue_digests(store: "Store", settings: Settings, before: datetime, *, read_
             read = [judged.grade for judged in read_back(digest.raw, keys)]
             if read != ["sealed"] * len(gathered):
                 raise RenderError(f"the digest holds {len(gathered)} orders and reads back as {read}")
-            return _finished(digest.raw, digest.message_id, known, settings, gathered=False)
+            return finished(digest.raw, digest.message_id, known, settings, gathered=False)
 
         try:
             while store.queue_digest(merchant, address, before, DIGEST_ORDERS, DIGEST_BYTES, build) is not None:
@@ -196,11 +197,11 @@ def queue_alerts(store: "Store", settings: Settings) -> int:
                 told,
                 Envelope(own.sender or settings.sender, (address,), own.reply_to or settings.reply_to),
                 language(locale or own.locale or settings.locale),
-                _templates(None),
+                templates_in(None),
                 settings.zone,
                 datetime.now(UTC),
             )
-            return _finished(mail.raw, mail.message_id, own, settings, gathered=False)
+            return finished(mail.raw, mail.message_id, own, settings, gathered=False)
         except (SettingError, RenderError) as error:
             log.error("mail of alerts not made", merchant=merchant, cause=type(error).__name__)  # noqa: TRY400
             return None
@@ -214,7 +215,7 @@ def queue_alerts(store: "Store", settings: Settings) -> int:
     return len(queued)
 
 
-def _finished(raw: bytes, message_id: str, merchant: "Merchant", settings: Settings, *, gathered: bool) -> "NewMail":
+def finished(raw: bytes, message_id: str, merchant: "Merchant", settings: Settings, *, gathered: bool) -> "NewMail":
     """Signed, with the envelope sender that bounces come to: a secret address of this mail's own, where they are read,
     so that nobody else can say that it came back."""
     from ion.store import NewMail

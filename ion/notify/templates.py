@@ -1,9 +1,9 @@
 """The mail templates: the package's own, with a merchant's folder in front.
 
-`order.html.j2` and `order.txt.j2` are Jinja2 templates, and so are `alert.html.j2` and `alert.txt.j2`, which are always
-the package's own. HTML is escaped automatically, an undefined name is an error,
-and the sandbox keeps a merchant's template from reaching anything but what it is given. The HTML's style sheet is
-inlined, its `@media` rules (dark mode, narrow screens) are kept.
+`order.html.j2` and `order.txt.j2` are Jinja2 templates, and so are `report.*.j2`, of the mail that brings a file, and
+`alert.*.j2`, which are always the package's own. HTML is escaped automatically, an undefined name is an error, and the
+sandbox keeps a merchant's template from reaching anything but what it is given. The HTML's style sheet is inlined, its
+`@media` rules (dark mode, narrow screens) are kept.
 """
 
 import re

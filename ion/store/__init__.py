@@ -36,10 +36,17 @@ serves SQLite and PostgreSQL.
 
 from ion.store.alert_mails import AlertMails, DueAlert
 from ion.store.alerts import Alert, Alerts, Cause
-from ion.store.batches import Batch, Batches, ExportProfile, NoSuchProfileError, OrdersChangedError, WrittenFile
-from ion.store.bounces import Alert, Bounces
-from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
+from ion.store.batches import (
+    Batch,
+    Batches,
+    ExportProfile,
+    NoSuchProfileError,
+    OrdersChangedError,
+    WrittenFile,
+    batch_mark,
+)
 from ion.store.bounces import Bounces
+from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
 from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
@@ -114,8 +121,8 @@ __all__ = [
     "DeliveryState",
     "DeliveryTarget",
     "Door",
-    "Entry",
     "DueAlert",
+    "Entry",
     "ErasedMeanwhileError",
     "Erasure",
     "ErasureKind",
@@ -166,6 +173,7 @@ __all__ = [
     "TrustRuleError",
     "UnknownSku",
     "WrittenFile",
+    "batch_mark",
     "folded_number",
     "open_store",
 ]

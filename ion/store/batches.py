@@ -373,6 +373,11 @@ class Batches(Database):
             return tuple((at, by) for at, by in connection.execute(query))
 
 
+def batch_mark(batch_id: int | None) -> str:
+    """What the Message-ID of a mail that brings this file begins with, behind `ion.`, so that an erasure finds it."""
+    return f"file-{batch_id}"
+
+
 def erase_batches(connection: sa.Connection, order_ids: Sequence[int]) -> None:
     """Remove the octets of every batch that holds one of the orders, and forget that they are due."""
     member, batch, kept = tables.BatchOrder, tables.Batch, tables.BatchRaw

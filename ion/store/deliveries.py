@@ -25,6 +25,7 @@ from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
 from ion.store.outgoing import NewMail, add_alert, insert_mail
+from ion.store.published import ErasedMeanwhileError
 from ion.store.types import DeliveryState, OutgoingKind, storable, utc_now
 
 _WAITING = (DeliveryState.QUEUED.value, DeliveryState.RETRY.value)
@@ -160,9 +161,15 @@ class Deliveries(Database):
     def mark_delivered_by_mail(
         self, delivery_id: int, claim_token: str, merchant: str, address: str, mail: NewMail
     ) -> int:
-        """Queue the mail that brings the file, and end the delivery with it; the mail's id. Raises ClaimLostError; then
-        no mail was queued."""
+        """Queue the mail that brings the file, and end the delivery with it; the mail's id. `mail`: with a Message-ID
+        that begins with `batch_mark`. Raises ClaimLostError, ErasedMeanwhileError; then no mail was queued."""
+        table, batch = tables.Delivery, tables.Batch
         with self.writing() as connection:
+            # Locked, so that an erasure comes wholly before this or finds the mail.
+            of_delivery = sa.select(col(table.batch_id)).where(col(table.id) == delivery_id).scalar_subquery()
+            erased_at = sa.select(col(batch.erased_at)).where(col(batch.id) == of_delivery).with_for_update(read=True)
+            if connection.execute(erased_at).scalar() is not None:
+                raise ErasedMeanwhileError("an order of the file was erased while its mail was made")
             outgoing_id = insert_mail(connection, merchant, OutgoingKind.REPORT, None, address, mail, utc_now())
             ended = _ended(DeliveryState.DONE, f"outgoing mail {outgoing_id}")
             _end_claim(connection, delivery_id, claim_token, ended)

@@ -23,7 +23,7 @@ import sqlalchemy.orm
 from sqlmodel import col
 
 from ion.store import tables
-from ion.store.batches import erase_batches
+from ion.store.batches import batch_mark, erase_batches
 from ion.store.engine import Database, insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
@@ -584,7 +584,14 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
         lock_merchant(
             connection, merchant
         )  # whoever is applying a revision ends first, and what it wrote is erased too
+    holding = sa.select(col(tables.BatchOrder.batch_id)).where(col(tables.BatchOrder.order_id).in_(ids)).distinct()
+    batches = connection.execute(holding).scalars().all()
     erase_batches(connection, ids)
+    for batch_id in batches:  # after its octets: who queues a mail with them meanwhile waits, and is told
+        mail = tables.Outgoing
+        bringing = col(mail.message_id).startswith(f"<ion.{batch_mark(batch_id)}.", autoescape=True)
+        brought = connection.execute(sa.select(col(mail.id)).where(col(mail.kind) == "report", bringing)).scalars()
+        _erase_outgoing(connection, [outgoing_id for outgoing_id in brought if outgoing_id is not None])
     event = tables.OrderEvent
     connection.execute(sa.update(event).where(col(event.order_id).in_(ids)).values(shop_order_number=None))
     connection.execute(sa.delete(line).where(col(line.order_id).in_(ids)))
