@@ -1,5 +1,6 @@
 """Deliveries: each published file arrives whole at each target, once, whatever dies or is in the way."""
 
+import fcntl
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from ion.notify import report
 from ion.retention import replace_erased_files
 from ion.store import ClaimLostError, ErasureKind, NewMail, OutgoingMail, Store, Subject
 from tests.batches import DAY, arrive, publish
+from tests.faults.torn_files import number_in, read_while_written, whole
 from tests.programs import IonHere
 from tests.stores import table_of, with_octets
 
@@ -327,6 +329,44 @@ def test_the_thread_delivers_what_is_published_and_ends(sqlite_store: Store, set
     finally:
         deliverer.stop()
     assert _states(sqlite_store) == [(1, "done")]
+
+
+def test_a_delivery_that_hangs_does_not_hold_up_the_end_and_is_made_when_it_goes_on(
+    sqlite_store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_room, "STOP_SECONDS", 0.05)
+    publish(sqlite_store, b"one", "orders-1.csv")
+    folder = _folder(settings)
+    folder.mkdir(parents=True)
+    deliverer = Deliverer(sqlite_store, settings)
+    with (folder / delivery_room.folder.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        deliverer.start()
+        while not sqlite_store.deliveries()[0].attempts:
+            pass
+        deliverer.stop()
+        assert _states(sqlite_store) == [(1, "queued")] and _names(folder) == set()
+    deliverer._thread.join(20)
+    assert _states(sqlite_store) == [(1, "done")]
+
+
+# Readers
+
+
+@pytest.mark.parametrize("reads", [1000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_whoever_reads_while_files_are_delivered_sees_them_whole_and_never_an_older_one(
+    tmp_path: Path, reads: int
+) -> None:
+    seen = read_while_written(tmp_path / "data", reads)
+    assert seen["wrong"] == []
+    assert seen["read"]["file"] + seen["read"]["manifest"] == reads and seen["read"]["http"] >= reads // 100
+    assert seen["delivered"] > 1
+
+
+def test_the_reader_of_the_test_before_knows_a_torn_file() -> None:
+    assert number_in(whole(12345)) == 12345
+    for torn in (b"", whole(12345)[:-1], whole(12345)[:500], whole(12)[:100] + whole(12345)[100:]):
+        assert number_in(torn) is None
 
 
 # Mail

@@ -4,6 +4,7 @@ import http.client
 import json
 import shutil
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ import pytest
 
 from ion.config import Settings
 from ion.errors import SettingError, StoreError
+from ion.serve import Service
 from ion.store import ErasureKind, Store, Subject
 from ion.web import access, pull
 from ion.web.server import WebServer
 from ion.web.transfer import answer_to
 from tests.batches import arrive, publish
-from tests.programs import IonHere
+from tests.programs import Ion, IonHere
 from tests.stores import table_of
 from tests.test_smtp_tls import pairs
 
@@ -424,3 +426,38 @@ def test_a_token_is_printed_once_listed_without_itself_and_revoked(database: Pat
     ion.run("merchant", "token", "default", "--revoke", "nightly", status=1)
     ion.run("web", status=3)
     assert "web_port is not set" in ion.messages
+
+
+def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path, sqlite_store: Store) -> None:
+    publish(sqlite_store, b"one", "orders-1.csv")
+    token = sqlite_store.create_pull_token("default", "nightly")
+    process = Ion(database.parent).start("web", "--web-port", "0")
+    assert process.stderr is not None
+    try:
+        started = json.loads(process.stderr.readline())
+        site = Site(sqlite_store, started["web_port"], token)
+        assert site.ask("/v1/files/latest/standard").body == b"one"
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_service_delivers_and_serves_files_where_a_port_is_set(sqlite_store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", web_port=0, smtp_port=0, readers=1)
+    service = Service(settings, sqlite_store, nightly=False)
+    service.start()
+    try:
+        assert service.web is not None
+        publish(sqlite_store, b"one", "orders-1.csv")
+        service.deliverer.notify()
+        site = Site(sqlite_store, service.web.port, sqlite_store.create_pull_token("default", "nightly"))
+        assert site.ask("/v1/files/latest/standard").body == b"one"
+        until = time.monotonic() + 20
+        while sqlite_store.deliveries() and time.monotonic() < until:
+            pass
+    finally:
+        service.stop()
+    assert (settings.exports / "default" / "latest-standard.csv").read_bytes() == b"one"
+    assert Service(Settings(data_dir=tmp_path / "data", smtp_port=0), sqlite_store, nightly=False).web is None

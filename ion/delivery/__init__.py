@@ -29,10 +29,10 @@ __all__ = ["Delivered", "Deliverer", "DeliveryRefusedError", "manifest_of"]
 
 log = structlog.get_logger("ion.delivery")
 
-# Longer than a large file takes to a slow server; whoever dies while delivering holds the delivery for so long.
+# Longer than an upload may take; whoever dies while delivering holds the delivery for so long.
 LEASE_SECONDS = 600.0
-CLAIMED_AT_ONCE = 4
 POLL_SECONDS = 5.0
+STOP_SECONDS = 5.0  # for the delivery that is under way when the program stops
 _ERASED = "the file held an order that was erased since; nothing of it is delivered"
 
 
@@ -64,16 +64,17 @@ class Deliverer:
             self._bell.notify_all()
 
     def stop(self) -> None:
-        """Returns when the delivery under way has ended; what waits stays queued. Does nothing where not started."""
+        """Returns when the delivery under way has ended, or some seconds later: then it is made again when its lease
+        ends. What waits stays queued. Does nothing where not started."""
         self._stopping = True
         self.notify()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def run_once(self) -> list[Delivered]:
         """Deliver all that is due now and that nobody else is at. Raises StoreError."""
         tried: list[Delivered] = []
-        while not self._stopping and (claimed := self._store.claim_deliveries(CLAIMED_AT_ONCE, LEASE_SECONDS)):
+        while not self._stopping and (claimed := self._store.claim_deliveries(1, LEASE_SECONDS)):
             tried += [self._try(delivery) for delivery in claimed]
         return tried
 
