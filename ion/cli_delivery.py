@@ -25,19 +25,21 @@ class TargetKind(StrEnum):
 
     folder = "folder"
     mail = "mail"
+    sftp = "sftp"
 
 
 def deliver(
     context: typer.Context,
     name: Name,
     kind: Annotated[
-        TargetKind | None, typer.Argument(metavar="[KIND]", help="folder or mail.", show_default=False)
+        TargetKind | None, typer.Argument(metavar="[KIND]", help="folder, mail or sftp.", show_default=False)
     ] = None,
     address: Annotated[
         str | None,
         typer.Argument(
             metavar="[ADDRESS]",
-            help="A folder's absolute path (without one, the installation's own export folder), or a mail address.",
+            help="A folder's absolute path (without one, the installation's own export folder), a mail address, "
+            "or sftp://USER@HOST/FOLDER.",
             show_default=False,
         ),
     ] = None,
@@ -113,6 +115,12 @@ def _checked_address(kind: TargetKind, address: str, settings: Settings) -> str:
         from ion.notify.render import mail_address
 
         return mail_address(address).addr_spec
+    if kind is TargetKind.sftp:
+        from ion.delivery.sftp_address import server_of, sftp_address
+
+        checked = sftp_address(address)
+        server_of(settings, checked)
+        return str(checked)
     return _checked_folder(address, settings)
 
 

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ion.config_imap import IMAP_SECRETS, ImapAccount
 from ion.config_relay import RELAY_SECRETS, RelayTable
+from ion.config_sftp import SftpServer
 from ion.errors import SettingError
 
 ENV_PREFIX = "ION_"
@@ -179,6 +180,9 @@ class Settings(BaseSettings):
     )
     imap: tuple[ImapAccount, ...] = Field(
         default=(), description="IMAP accounts: `[[imap]]` tables of the TOML file, see Fetching by IMAP"
+    )
+    sftp: tuple[SftpServer, ...] = Field(
+        default=(), description="SFTP servers that files go to: `[[sftp]]` tables, see Where files go"
     )
     web_host: str = Field(default="127.0.0.1", description="address the web server binds to")
     web_port: int | None = Field(

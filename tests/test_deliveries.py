@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -11,21 +12,25 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 import time_machine
 
 from ion import delivery as delivery_room
 from ion.config import Settings
+from ion.config_sftp import SftpServer
 from ion.contract import language
 from ion.contract.languages import tags
 from ion.delivery import Deliverer
-from ion.errors import StoreError, UnknownMerchantError
+from ion.delivery.sftp_address import sftp_address
+from ion.errors import SettingError, StoreError, UnknownMerchantError
 from ion.notify import report
 from ion.retention import replace_erased_files
 from ion.store import ClaimLostError, ErasureKind, NewMail, OutgoingMail, Store, Subject
 from tests.batches import DAY, arrive, publish
 from tests.faults.torn_files import number_in, read_while_written, whole
 from tests.programs import IonHere
+from tests.sftp_servers import HOST, PASSWORD, USER, SftpSite, sftp_server
 from tests.stores import table_of, with_octets
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -499,6 +504,133 @@ def test_an_order_that_is_erased_while_its_mail_is_made_is_not_sent(
     assert refused.state == "failed" and sqlite_store.list_outgoing() == ()
 
 
+# SFTP
+
+
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[SftpSite]:
+    with sftp_server(tmp_path) as site:
+        yield site
+
+
+def _with_server(site: SftpSite, settings: Settings, **ways: Any) -> Settings:
+    ways = ways or {"key_file": site.key_file}
+    server = SftpServer(**{"host": HOST, "port": site.port, "known_hosts": site.known_hosts} | ways)
+    return Settings(data_dir=settings.data_dir, sftp=(server,))
+
+
+def _to_sftp(store: Store, site: SftpSite, folder: str = "/in") -> None:
+    store.stop_delivery_target("default", "")
+    store.add_delivery_target("default", "sftp", f"sftp://{USER}@{HOST}:{site.port}{folder}")
+
+
+@pytest.mark.parametrize("way", ["key", "password"])
+def test_a_file_and_its_manifest_are_uploaded_and_left_where_they_are_there_already(
+    sqlite_store: Store, settings: Settings, sftp: SftpSite, way: str
+) -> None:
+    signs_in: dict[str, Any] = {"key_file": sftp.key_file} if way == "key" else {"password": PASSWORD}
+    _to_sftp(sqlite_store, sftp)
+    (sftp.folder / "in").mkdir()
+    batch = publish(sqlite_store, bytes(range(256)) * 999, "orders-1.xlsx", profile="xlsx")
+    deliverer = Deliverer(sqlite_store, _with_server(sftp, settings, **signs_in))
+    (done,) = deliverer.run_once()
+    assert (done.state, done.detail) == ("done", f"sftp://{USER}@{HOST}:{sftp.port}/in/orders-1.xlsx")
+    found = {path.name: path for path in (sftp.folder / "in").iterdir()}
+    assert found.keys() == {"orders-1.xlsx", "orders-1.xlsx.json"}
+    assert hashlib.sha256(found["orders-1.xlsx"].read_bytes()).hexdigest() == batch.sha256
+    assert json.loads(found["orders-1.xlsx.json"].read_text())["sha256"] == batch.sha256
+    stamps = {path.stat().st_ino for path in found.values()}
+    (sftp.folder / "in" / ".orders-1.xlsx.part").write_bytes(b"of a try before")
+    sqlite_store.retry_delivery(done.delivery.id)
+    assert [one.state for one in deliverer.run_once()] == ["done"]
+    assert {path.stat().st_ino for path in found.values()} == stamps
+
+
+def test_a_server_with_another_host_key_gets_nothing(
+    sqlite_store: Store, settings: Settings, sftp: SftpSite, tmp_path: Path
+) -> None:
+    (sftp.folder / "in").mkdir()
+    _to_sftp(sqlite_store, sftp)
+    publish(sqlite_store, b"one", "orders-1.csv")
+    right = sftp.known_hosts.read_text()
+    other_key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    deliverer = Deliverer(sqlite_store, _with_server(sftp, settings))
+    for known in ("", "# nothing\n", f"[{HOST}]:{sftp.port} {other_key}", right.replace(HOST, "127.0.0.2")):
+        sftp.known_hosts.write_text(known)
+        (refused,) = deliverer.run_once()
+        assert refused.state == "retry" and "host key" in refused.detail
+        assert list((sftp.folder / "in").iterdir()) == []
+        sqlite_store.retry_delivery(refused.delivery.id)
+    sftp.known_hosts.unlink()
+    (refused,) = deliverer.run_once()
+    assert refused.state == "retry" and "No such file" in refused.detail
+    sftp.known_hosts.write_text(right)
+    sqlite_store.retry_delivery(refused.delivery.id)
+    assert [one.state for one in deliverer.run_once()] == ["done"]
+
+
+def test_another_file_there_is_not_written_over_and_what_the_server_refuses_is_told(
+    sqlite_store: Store, settings: Settings, sftp: SftpSite
+) -> None:
+    _to_sftp(sqlite_store, sftp)
+    publish(sqlite_store, b"one", "orders-1.csv")
+    (missing,) = Deliverer(sqlite_store, _with_server(sftp, settings)).run_once()
+    assert missing.state == "retry" and "SFTPNoSuchFile" in missing.detail
+    (sftp.folder / "in").mkdir()
+    for other in (b"two", b"another length"):
+        (sftp.folder / "in" / "orders-1.csv").write_bytes(other)
+        sqlite_store.retry_delivery(missing.delivery.id)
+        (refused,) = Deliverer(sqlite_store, _with_server(sftp, settings)).run_once()
+        assert refused.state == "failed" and "another file there already" in refused.detail
+        assert (sftp.folder / "in" / "orders-1.csv").read_bytes() == other
+    sqlite_store.retry_delivery(missing.delivery.id)
+    (denied,) = Deliverer(sqlite_store, _with_server(sftp, settings, password="wrong")).run_once()
+    assert denied.state == "retry" and "PermissionDenied" in denied.detail
+    sqlite_store.retry_delivery(missing.delivery.id)
+    (unknown,) = Deliverer(sqlite_store, settings).run_once()
+    assert unknown.state == "retry" and "no [[sftp]] table" in unknown.detail
+
+
+def test_an_upload_that_breaks_off_leaves_no_file_under_its_name(
+    sqlite_store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    class Breaks(asyncssh.SFTPServer):
+        """Its disk is full behind the first octets."""
+
+        def write(self, file_obj: object, offset: int, data: bytes) -> int:
+            super().write(file_obj, offset, data[:100])
+            raise asyncssh.SFTPFailure("no space left")
+
+    (tmp_path / "breaks").mkdir()
+    with sftp_server(tmp_path / "breaks", Breaks) as site:
+        (site.folder / "in").mkdir()
+        _to_sftp(sqlite_store, site)
+        publish(sqlite_store, b"x" * 200_000, "orders-1.csv")
+        (waits,) = Deliverer(sqlite_store, _with_server(site, settings)).run_once()
+        assert waits.state == "retry" and "no space left" in waits.detail
+        assert list((site.folder / "in").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("sftp://shop@Files.example/in/", "sftp://shop@files.example/in"),
+        ("sftp://shop@files.example:2222/~/in", "sftp://shop@files.example:2222/~/in"),
+        ("sftp://shop@[::1]/a b", "sftp://shop@[::1]/a%20b"),
+        ("sftp://shop@files.example:22/", "sftp://shop@files.example/"),
+        *((bad, None) for bad in ("sftp://a:secret@h/in", "ftp://a@h/in", "sftp://h/in", "sftp://a@/in", "sftp://a@h")),
+        *((bad, None) for bad in ("sftp://a@h:x/in", "sftp://a@h/in?x", "sftp://a@h/%00", "/srv", "")),
+    ],
+)
+def test_an_sftp_address_is_kept_in_one_form_and_never_with_a_password(text: str, kept: str | None) -> None:
+    if kept is not None:
+        assert str(sftp_address(text)) == str(sftp_address(kept)) == kept
+        return
+    with pytest.raises(SettingError) as refused:
+        sftp_address(text)
+    assert "secret" not in str(refused.value)
+
+
 # The commands
 
 
@@ -530,6 +662,8 @@ def test_places_are_added_listed_and_stopped_by_command(ion: IonHere, tmp_path: 
         (["folder", "--profile", "erp"], "it has xlsx, standard"),
         (["mail", "nobody"], "nobody"),
         (["mail"], "mail address"),
+        (["sftp", "sftp://a:b@h/in"], "with a password is not kept"),
+        (["sftp", "sftp://a@h/in"], "no [[sftp]] table"),
     ],
 )
 def test_a_place_that_cannot_be_delivered_to_is_refused_by_name(ion: IonHere, arguments: list[str], told: str) -> None:

@@ -2,6 +2,7 @@
 
     folder     into a folder, with a manifest and a copy named `latest`
     mail       as a report with the file attached
+    sftp       to a server; sftp_address: which
     manifest   what is told of a file beside it
 
 `Deliverer` claims what is due and tries it; what a target cannot take now goes later. Every way is safe to be cut off:
@@ -21,7 +22,7 @@ from ion.config import Settings
 from ion.delivery.folder import deliver_to_folder, withdraw_from_folder
 from ion.delivery.mail import deliver_by_mail
 from ion.delivery.manifest import DeliveryRefusedError, manifest_of
-from ion.errors import IonError
+from ion.errors import IonError, SettingError
 from ion.notify.outbox import GIVE_UP, LEAST_ATTEMPTS, retry_delay
 from ion.store import OWN_FOLDER, ClaimLostError, Delivery, DeliveryState, ErasedMeanwhileError, Store
 
@@ -131,7 +132,14 @@ class Deliverer:
             raise DeliveryRefusedError(f"the octets of file {batch.id} are not those published; `ion check` tells more")
         if delivery.target.kind == "mail":
             return deliver_by_mail(self._store, self._settings, delivery, octets)
-        detail = deliver_to_folder(self._store, self._folder(delivery), delivery, octets)
+        if delivery.target.kind == "sftp":
+            try:
+                from ion.delivery.sftp import deliver_by_sftp
+            except ImportError as error:
+                raise SettingError("SFTP needs more to be spoken: pip install 'ion-orders[sftp]'") from error
+            detail = deliver_by_sftp(self._settings, delivery, octets)
+        else:
+            detail = deliver_to_folder(self._store, self._folder(delivery), delivery, octets)
         self._store.mark_delivered(delivery.id, str(delivery.claim_token), detail)
         return detail
 
