@@ -62,7 +62,7 @@ class Alerting:
     ) -> None:
         self._store = store
         self._settings = settings
-        self._jobs = jobs or (lambda: scheduled_jobs(settings))
+        self._jobs = jobs or (lambda: scheduled_jobs(store, settings))
         self._clock = clock
         self._since = since
         self._slow_at: float | None = None

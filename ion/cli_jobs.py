@@ -21,7 +21,7 @@ def jobs(
 
     settings = settings_of(context)
     with opened_store(settings) as store:
-        for status in how_jobs_fare(store, scheduled_jobs(settings), datetime.now(UTC)):
+        for status in how_jobs_fare(store, scheduled_jobs(store, settings), datetime.now(UTC)):
             if as_json or not sys.stdout.isatty():
                 print_json(status.to_json())
             else:

@@ -130,6 +130,7 @@ def _due_of(store: "Store", merchant: "Merchant") -> list[dict[str, Any]]:
 
 
 def _published_for(store: "Store", settings: "Settings", merchant: "Merchant") -> list[dict[str, Any]]:
+    from ion.delivery import Deliverer
     from ion.keys import key_ring
     from ion.nightly import fetch_accounts, publish_due, zone_of
     from ion.trust import Authenticator
@@ -147,6 +148,7 @@ def _published_for(store: "Store", settings: "Settings", merchant: "Merchant") -
     for profile in store.export_profiles(merchant.name):
         line = {"merchant": merchant.name} | publish_due(store, settings, merchant, profile, day, now).to_json()
         lines.append(line | ({"fetch_failed": failed} if failed else {}))
+    Deliverer(store, settings).run_once()
     return lines
 
 

@@ -1,7 +1,7 @@
 """The jobs that run by the clock, and how each fares: its last run, when it is due next, and whether it is late.
 
 A job is *late* from the instant it was due until its run of that date is done. It has *failed* where its last run that
-came to an end has used up its attempts; it stays so until a later run is done.
+came to an end had been tried `TOLD_ATTEMPTS` times; it is tried on, and stays so until a run is done.
 """
 
 from collections.abc import Sequence
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from ion import retention, schedule
+from ion import retention
 from ion.config import Settings
+from ion.nightly import Steps, nightly_jobs, self_check_job
 from ion.schedule import due_instant, latest_due
 from ion.store import JobRun, JobState, Store
 
 _LOOKED_AT = 10
 """Of the last runs: failed ones further back have long been told."""
+TOLD_ATTEMPTS = 4
+"""After so many a run that fails is told: half an hour, and less than the next try is away."""
 
 
 @dataclass(frozen=True)
 class ScheduledJob:
     """A job that is due once per business date. `merchant`: "" where it is for all; `at`: local time in `zone`;
-    `most_attempts`: after so many a date is given up, None: it is tried for ever."""
+    `most_attempts`: after so many it has failed, None: it is only late."""
 
     job: str
     merchant: str
@@ -34,8 +37,8 @@ class ScheduledJob:
 class JobStatus:
     """How a job fares. All instants aware, UTC. `business_date`, `due_at`: of the last time it was due; `state`: of
     its run of that date, `left` where nobody is at it any more, None where there is none; `last_run`: the newest of its
-    runs, up to that date; `late_seconds`: since it was due, 0 where that run is done; `failed`: the run that was given
-    up, None where none was."""
+    runs, up to that date; `late_seconds`: since it was due, 0 where that run is done; `failed`: the run that has failed
+    so often, None where none has."""
 
     job: str
     merchant: str
@@ -58,7 +61,7 @@ class JobStatus:
             "due_at": self.due_at,
             "late_seconds": self.late_seconds,
             "next_due_at": self.next_due_at,
-            "given_up": self.failed is not None,
+            "failed": self.failed is not None,
             "last_run": run
             and {
                 "business_date": run.business_date,
@@ -72,11 +75,12 @@ class JobStatus:
         }
 
 
-def scheduled_jobs(settings: Settings) -> tuple[ScheduledJob, ...]:
-    """The jobs that `ion serve` runs."""
+def scheduled_jobs(store: Store, settings: Settings) -> tuple[ScheduledJob, ...]:
+    """The jobs that `ion serve` runs. Raises StoreError."""
     return (
-        ScheduledJob(
-            schedule.JOB, "", time.fromisoformat(settings.export_time), settings.zone, most_attempts=schedule.ATTEMPTS
+        *(
+            ScheduledJob(job.name, job.merchant, job.at, job.zone, most_attempts=TOLD_ATTEMPTS)
+            for job in (*nightly_jobs(store, settings, Steps()), self_check_job(store, settings))
         ),
         ScheduledJob(retention.JOB, "", time(0, 0), settings.zone, most_attempts=None),
     )
@@ -116,12 +120,12 @@ def _status(store: Store, job: ScheduledJob, now: datetime) -> JobStatus:
         state="left" if is_left else current.state if current else None,
         late_seconds=round(late.total_seconds()),
         last_run=runs[0] if runs else None,
-        failed=_given_up(runs, job.most_attempts),
+        failed=_failed(runs, job.most_attempts),
     )
 
 
-def _given_up(runs: Sequence[JobRun], most_attempts: int | None) -> JobRun | None:
-    """The run that was given up, unless a later one is done."""
+def _failed(runs: Sequence[JobRun], most_attempts: int | None) -> JobRun | None:
+    """The run that has failed so often, unless a later one is done."""
     for run in runs:
         if run.state == JobState.DONE:
             return None

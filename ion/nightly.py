@@ -3,6 +3,7 @@
     fetch     a round of each of the merchant's IMAP accounts; an account that fails is told and stops nothing
     read      until no mail of the merchant waits, some minutes at most; what comes later is in the next night
     publish   for each profile the orders that are due, in files of at most `BATCH_ORDERS`
+    report    by mail where files go by mail, also that there is nothing new
     deliver   the files to where the merchant wants them, as far as it goes at once; the rest is tried again later
 
 Each file is published in one transaction with the orders that it takes off what is due (`ion.store.batches`), so a run
@@ -31,12 +32,24 @@ from ion.export import (
     file_name,
     profile_named,
 )
+from ion.notify.report import report_mail
 from ion.schedule import DailyJob, Run
-from ion.store import Batch, ExportOrder, ExportProfile, Merchant, OrdersChangedError, Store, WrittenFile
+from ion.store import (
+    Batch,
+    ExportOrder,
+    ExportProfile,
+    Merchant,
+    OrdersChangedError,
+    OutgoingKind,
+    Store,
+    WrittenFile,
+)
 
 log = structlog.get_logger("ion.nightly")
 
 JOB = "nightly"
+SELF_CHECK = "self-check"
+SELF_CHECK_TIME = time(5, 0)
 BATCH_ORDERS = 2_000
 # How often a file is written again because its orders changed meanwhile; then the run fails, and is tried again later.
 WRITINGS = 5
@@ -95,6 +108,18 @@ def nightly_jobs(store: Store, settings: Settings, steps: Steps) -> list[DailyJo
     ]
 
 
+def self_check_job(store: Store, settings: Settings) -> DailyJob:
+    """The daily look whether the books agree. What does not is in the log and in the run, which then has failed."""
+
+    def check(_: Run) -> dict[str, Any]:
+        problems = store.check()["problems"]
+        if problems:
+            raise IonError(f"`ion check` finds {len(problems)} disagreements; the first: {problems[0]}")
+        return {}
+
+    return DailyJob(SELF_CHECK, "", SELF_CHECK_TIME, settings.zone, store.merchant("default").created_at, check)
+
+
 def zone_of(merchant: Merchant, settings: Settings) -> ZoneInfo:
     """The zone of a merchant's business dates."""
     return ZoneInfo(merchant.time_zone or settings.time_zone)
@@ -114,8 +139,28 @@ def night(store: Store, settings: Settings, steps: Steps, run: Run) -> dict[str,
         run.renew()
         found.append(publish_due(store, settings, merchant, profile, run.business_date, run.until, run.renew))
     detail["profiles"] = [one.to_json() for one in found]
+    if reported := _report_nothing_new(store, settings, merchant, run.business_date, found):
+        detail["reported"] = reported
     steps.deliver()
     return detail
+
+
+def _report_nothing_new(
+    store: Store, settings: Settings, merchant: Merchant, business_date: date, found: Sequence[Published]
+) -> int:
+    """Queue a mail for each address that files go to and that gets none tonight; how many. A night that is cut off
+    after this and done again tells it twice, which is better than not at all."""
+    number = 0
+    for target in store.delivery_targets(merchant.name):
+        theirs = [one for one in found if target.profile in (None, one.profile)]
+        if target.kind != "mail" or not theirs or any(one.batches for one in theirs):
+            continue
+        mail = report_mail(
+            merchant, target.address, settings, business_date, left_out=theirs[0].left_out, mark="nothing-new"
+        )
+        store.queue_mail(merchant.name, OutgoingKind.REPORT, target.address, mail)
+        number += 1
+    return number
 
 
 def publish_due(

@@ -1,8 +1,8 @@
 """Wiring of `ion serve`: doors, worker, outbox, delivery, nightly job and alerts, started and stopped in order.
 
-Start: store, listener, worker, IMAP, outbox, delivery, schedule, alerts. Stop, on SIGTERM or SIGINT, in the other
-order: no new
-job is begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is closed.
+Start: store, listener, worker, IMAP, outbox, delivery, HTTP, schedule, alerts. Stop, on SIGTERM or SIGINT, in the other
+order: no new job is begun, no new mail is taken, what is being read is finished or goes back to the queue, the store is
+closed.
 """
 
 import gc
@@ -19,10 +19,10 @@ from ion.config import Settings
 from ion.delivery import Deliverer
 from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
-from ion.nightly import Steps, fetch_accounts, nightly_jobs
+from ion.nightly import Steps, fetch_accounts, nightly_jobs, self_check_job
 from ion.retention import Retention
 from ion.rows import RowMaker
-from ion.schedule import Schedule
+from ion.schedule import DailyJob, Schedule
 from ion.sender import Sender
 from ion.store import Store, open_store
 from ion.trust import Authenticator
@@ -87,9 +87,17 @@ class Service:
         )
         self.sender = Sender(store, settings)
         self.rows = RowMaker(store)
-        steps = Steps(fetch=lambda merchant: fetch_accounts(store, settings, merchant), read=self.worker.notify)
-        self.schedule = Schedule(store, lambda: nightly_jobs(store, settings, steps)) if nightly else None
         self.deliverer = Deliverer(store, settings)
+        steps = Steps(
+            fetch=lambda merchant: fetch_accounts(store, settings, merchant),
+            read=self.worker.notify,
+            deliver=self.deliverer.notify,
+        )
+
+        def jobs() -> list[DailyJob]:
+            return [*nightly_jobs(store, settings, steps), self_check_job(store, settings)]
+
+        self.schedule = Schedule(store, jobs) if nightly else None
         self.web = _web_server(store, settings)
         self.retention = Retention(store, settings) if nightly else None
         self.alerting = Alerting(store, settings) if nightly else None

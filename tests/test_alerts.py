@@ -469,11 +469,15 @@ def test_the_next_time_is_the_first_one_after_now_in_the_nights_when_the_clock_c
         assert next_due(now, at, zone) == min(due for day in days if (due := due_instant(day, at, zone)) > now)
 
 
-def test_the_jobs_are_those_that_the_program_runs(tmp_path: Path) -> None:
+def test_the_jobs_are_those_that_the_program_runs(sqlite_store: Store, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, export_time="03:15", time_zone="Europe/Berlin")
-    found = [(one.job, one.merchant, one.at, str(one.zone)) for one in scheduled_jobs(settings)]
+    sqlite_store.create_merchant("shop", domain="mail.example")
+    sqlite_store.set_merchant("shop", time_zone="Asia/Tokyo")
+    found = [(one.job, one.merchant, one.at, str(one.zone)) for one in scheduled_jobs(sqlite_store, settings)]
     assert found == [
-        ("nightly-export", "", time(3, 15), "Europe/Berlin"),
+        ("nightly", "default", time(3, 15), "Europe/Berlin"),
+        ("nightly", "shop", time(3, 15), "Asia/Tokyo"),
+        ("self-check", "", time(5, 0), "Europe/Berlin"),
         ("retention", "", time(0, 0), "Europe/Berlin"),
     ]
 
@@ -485,14 +489,10 @@ def test_ion_jobs_tells_the_last_run_and_the_next_time(database: Path, tmp_path:
     assert run is not None
     store.finish_job_run(run, JobState.DONE, {"removed": 0})
     store.close()
-    nightly, retention = ion.lines("jobs")
-    assert (nightly["job"], nightly["state"], nightly["last_run"], nightly["late_seconds"]) == (
-        "nightly-export",
-        None,
-        None,
-        0,
-    )
-    assert (retention["state"], retention["late_seconds"], retention["given_up"]) == ("done", 0, False)
+    nightly, _, retention = ion.lines("jobs")
+    assert (nightly["job"], nightly["merchant"], nightly["last_run"]) == ("nightly", "default", None)
+    assert (nightly["state"], nightly["late_seconds"]) == (None, 0)
+    assert (retention["state"], retention["late_seconds"], retention["failed"]) == ("done", 0, False)
     assert retention["last_run"]["attempts"] == 1 and retention["last_run"]["detail"] == {"removed": 0}
     assert datetime.fromisoformat(retention["next_due_at"]) > datetime.now(UTC)
 

@@ -121,16 +121,6 @@ def test_two_merchants_cannot_have_one_folder(store: Store) -> None:
         store.add_delivery_target("nobody", "folder", "/srv/other")
 
 
-def test_a_delivery_that_is_given_up_is_told_to_a_person_once(store: Store) -> None:
-    publish(store, b"a", "a.csv")
-    for reason in ("first", "second"):
-        (one,) = store.claim_deliveries(1, 60)
-        store.mark_delivery_failed(one.id, str(one.claim_token), reason)
-        store.retry_delivery(one.id)
-    (alert,) = store.alerts()
-    assert (alert.kind, "second" in alert.text) == ("undelivered", True)
-
-
 def test_erasing_a_merchant_stops_its_targets_and_tokens_and_forgets_the_addresses(store: Store) -> None:
     store.create_merchant("shop", domain="mail.example")
     store.add_delivery_target("shop", "mail", "ana@shop.example")

@@ -24,7 +24,7 @@ from ion.store.batches import BATCH_FIELDS, Batch, batch_of_row
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART, ClaimLostError
-from ion.store.outgoing import NewMail, add_alert, insert_mail
+from ion.store.outgoing import NewMail, insert_mail
 from ion.store.published import ErasedMeanwhileError
 from ion.store.types import DeliveryState, OutgoingKind, storable, utc_now
 
@@ -184,18 +184,9 @@ class Deliveries(Database):
             _end_claim(connection, delivery_id, claim_token, values)
 
     def mark_delivery_failed(self, delivery_id: int, claim_token: str, detail: str) -> None:
-        """It is given up because of `detail`, which a person has to know. Raises ClaimLostError."""
+        """It is given up because of `detail`; `conditions` tells a person. Raises ClaimLostError."""
         with self.writing() as connection:
             _end_claim(connection, delivery_id, claim_token, _ended(DeliveryState.FAILED, detail))
-            one = _delivery(connection.execute(_deliveries().where(col(tables.Delivery.id) == delivery_id)).one())
-            add_alert(
-                connection,
-                one.batch.merchant,
-                "undelivered",
-                f"{one.batch.file_name} was not delivered to {one.target.address or 'the export folder'}: {detail}",
-                subject=f"delivery:{delivery_id}",
-                again=True,
-            )
 
     def deliveries(
         self, merchant: str | None = None, *, batch_id: int | None = None, over: bool = False
