@@ -26,7 +26,16 @@ from ion.delivery.sftp_address import sftp_address
 from ion.errors import SettingError, StoreError, UnknownMerchantError
 from ion.notify import report
 from ion.retention import replace_erased_files
-from ion.store import ClaimLostError, ErasureKind, NewMail, OutgoingMail, Store, Subject
+from ion.store import (
+    ClaimLostError,
+    ErasedMeanwhileError,
+    ErasureKind,
+    NewMail,
+    OutgoingMail,
+    Store,
+    Subject,
+    batch_mark,
+)
 from tests.batches import DAY, arrive, publish
 from tests.faults.torn_files import number_in, read_while_written, whole
 from tests.programs import IonHere
@@ -131,6 +140,37 @@ def test_erasing_a_merchant_stops_its_targets_and_tokens_and_forgets_the_address
     assert {one.state for one in store.deliveries("shop")} == {"failed"}
     assert store.merchant_of_token(token) is None
     assert not [row for row in table_of(store, "SELECT address FROM delivery_target") if "ana" in row[0]]
+
+
+def test_the_mail_that_brings_a_file_is_queued_with_the_end_of_its_delivery_or_not_at_all(store: Store) -> None:
+    store.stop_delivery_target("default", "")
+    store.add_delivery_target("default", "mail", "boss@shop.example")
+    publish(store, b"GE1", "orders-1.csv", orders=(arrive(store, "GE1"),))
+    publish(store, b"GE2", "orders-2.csv", orders=(arrive(store, "GE2"),))
+    first, second = store.claim_deliveries(2, 60)
+    mails = [NewMail(f"<ion.{batch_mark(one.batch.id)}.x@y.example>", b"raw", "a@x.example") for one in (first, second)]
+    with pytest.raises(ClaimLostError):
+        store.mark_delivered_by_mail(first.id, "another token", "default", "boss@shop.example", mails[0])
+    assert store.list_outgoing() == ()
+    store.mark_delivered_by_mail(first.id, str(first.claim_token), "default", "boss@shop.example", mails[0])
+    _erase(store, "GE1", "GE2")
+    with pytest.raises(ErasedMeanwhileError):
+        store.mark_delivered_by_mail(second.id, str(second.claim_token), "default", "boss@shop.example", mails[1])
+    assert [(one.state, one.raw) for one in with_octets(store, store.list_outgoing())] == [("failed", b"")]
+    assert not store.check()["problems"]
+
+
+def test_files_are_listed_by_their_ids_and_their_octets_come_in_parts(store: Store) -> None:
+    store.create_merchant("shop", domain="mail.example")
+    one = publish(store, bytes(range(256)), "orders-1.csv")
+    publish(store, b"x", "orders-1.csv", merchant="shop")
+    two = publish(store, b"y", "orders-1.xlsx", profile="xlsx")
+    assert store.batches_after("default", 0, 9) == (one, two)
+    assert store.batches_after("default", one.id, 9) == store.batches_after("default", 0, 9, profile="xlsx") == (two,)
+    assert store.batches_after("default", 0, 1) == (one,)
+    parts = [store.batch_octets_part(one.id, start, 100) for start in (0, 100, 200, 256)]
+    assert (b"".join(parts), [len(part) for part in parts]) == (bytes(range(256)), [100, 100, 56, 0])
+    assert store.batch_octets_part(7777, 0, 9) == b""
 
 
 # The folder
