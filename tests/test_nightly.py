@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ion.config import Settings
+from ion.contract import language
 from ion.errors import IonError, StoreError
 from ion.export import CatalogueItem, export_orders
-from ion.nightly import Steps, fetch_accounts, night, nightly_jobs, publish_due
+from ion.nightly import Steps, fetch_accounts, night, nightly_jobs, publish_due, self_check_job
 from ion.order import Document, Order
 from ion.schedule import Run
 from ion.store import Batch, NoSuchProfileError, OrdersChangedError, Store
@@ -277,7 +278,7 @@ def test_what_a_profile_cannot_carry_is_said_in_the_run_and_with_the_file(store:
     notes = next(one["notes"] for one in detail["profiles"] if one["profile"] == "woocommerce")
     assert notes and all("order A" in note for note in notes)
     (batch,) = store.batches(profile="woocommerce")
-    assert batch.summary["notes"] == notes
+    assert sorted(batch.summary["notes"]) == notes
 
 
 # Profiles of a merchant
@@ -358,6 +359,31 @@ def test_the_night_fetches_and_reads_before_it_publishes(store: Store) -> None:
     assert delivered == [2]
 
 
+def test_a_night_with_nothing_new_says_so_to_who_gets_files_by_mail_and_else_sends_the_file_only(store: Store) -> None:
+    store.add_delivery_target("default", "mail", "ana@shop.example", profile="xlsx")
+    store.add_delivery_target("default", "mail", "ben@shop.example", profile="woocommerce")  # not in use
+    detail = night(store, Settings(), Steps(), a_run())
+    assert detail["reported"] == 1
+    (mail,) = store.list_outgoing()
+    assert (mail.address, mail.state) == ("ana@shop.example", "queued")
+    words = language("en").report
+    (told,) = store.claim_outgoing(1, 60)
+    assert words["nothing"].encode() in told.raw
+    apply(store, judged(an_order("A")))
+    assert "reported" not in night(store, Settings(), Steps(), a_run())
+    assert len(store.list_outgoing()) == 1, "the file itself is a delivery"
+
+
+def test_the_self_check_fails_with_the_first_disagreement_and_is_done_without_one(sqlite_store: Store) -> None:
+    job = self_check_job(sqlite_store, Settings())
+    assert job.run(a_run("")) == {}
+    apply(sqlite_store, judged(an_order("A")))
+    with sqlite_store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM order_line")
+    with pytest.raises(IonError, match="finds 1 disagreements; the first: order row 1"):
+        job.run(a_run(""))
+
+
 def test_mail_that_nobody_reads_holds_up_no_night_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ion.nightly.READ_SECONDS", 0.1)
     apply(store, judged(an_order("A")))
@@ -428,6 +454,25 @@ def test_ion_merchant_profile_uses_stops_and_lists(ion: IonHere) -> None:
     ion.run("merchant", "profile", "default", "--use", "nonsense", status=2)
     assert "no export profile 'nonsense'" in ion.messages
     ion.run("merchant", "profile", "default", "--primary", status=2)
+
+
+def test_ion_merchant_profile_takes_columns_of_the_merchant_s_own(
+    ion: IonHere, sqlite_store: Store, tmp_path: Path
+) -> None:
+    declared = tmp_path / "erp.toml"
+    declared.write_text('[[column]]\nname = "No"\nfield = "order_number"\n')
+    found = ion.lines("merchant", "profile", "default", "--use", "erp", "--custom", declared)
+    assert [(one["profile"], one.get("version")) for one in found] == [("xlsx", None), ("standard", None), ("erp", 1)]
+    apply(sqlite_store, judged(an_order("A")))
+    (batch,) = publish(sqlite_store, "erp")
+    assert (sqlite_store.batch_octets(batch.id), batch.profile) == (b"No\r\nA\r\n", "erp@1")
+    declared.write_text('[[column]]\nname = "Number"\nfield = "order_number"\n')
+    found = ion.lines("merchant", "profile", "default", "--use", "erp", "--custom", declared)
+    assert found[-1]["version"] == 2
+    declared.write_text('[[column]]\nname = "Number"\nfield = "nonsense"\n')
+    ion.run("merchant", "profile", "default", "--use", "erp", "--custom", declared, status=2)
+    assert "nonsense" in ion.messages
+    ion.run("merchant", "profile", "default", "--use", "erp")  # as it was declared
 
 
 def test_a_zone_or_a_time_that_is_none_is_refused(ion: IonHere) -> None:
