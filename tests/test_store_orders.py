@@ -298,8 +298,7 @@ def test_the_same_notification_by_another_path_is_a_duplicate(store: Store) -> N
 def test_a_higher_revision_replaces_the_order_and_keeps_its_history(store: Store) -> None:
     line = LineItem(sku="NEW", quantity=Decimal(3))
     assert apply(store, judged(an_order())) == ["applied"]
-    with store.writing() as connection:
-        connection.execute(sa.text("UPDATE orders SET state = 'entered', shop_order_number = 'S-1'"))
+    store.mark_entered("default", "GE1", "S-1", by="Ana", source="command line")
     assert apply(store, judged(an_order(lines=(line,)), revision=3)) == ["applied"]
     assert exported(store)["GE1"].lines == (line,)
     rows = table_of(store, "SELECT revision, state, shop_order_number, amended FROM orders")
