@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ion.config import Settings
+from ion.delivery.mail import unentered_in
 from ion.errors import IonError
 from ion.export import (
     CatalogueItem,
@@ -156,7 +157,13 @@ def _report_nothing_new(
         if target.kind != "mail" or not theirs or any(one.batches for one in theirs):
             continue
         mail = report_mail(
-            merchant, target.address, settings, business_date, left_out=theirs[0].left_out, mark="nothing-new"
+            merchant,
+            target.address,
+            settings,
+            business_date,
+            left_out=theirs[0].left_out,
+            unentered=unentered_in(store, settings, merchant.name),
+            mark="nothing-new",
         )
         store.queue_mail(merchant.name, OutgoingKind.REPORT, target.address, mail)
         number += 1

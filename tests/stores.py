@@ -51,7 +51,11 @@ def postgresql_template(postgresql_server: str) -> str:
     return "ion_template"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# With a database made for each test, they are a quarter of the time of all: the long tests have them.
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+
+
+@pytest.fixture(params=BOTH)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, once on each kind of database."""
     if request.param == "sqlite":
@@ -81,7 +85,7 @@ def sqlite_store(database: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=BOTH)
 def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database of the test's own, once on each kind of database."""
     if request.param == "sqlite":

@@ -374,6 +374,21 @@ def test_a_night_with_nothing_new_says_so_to_who_gets_files_by_mail_and_else_sen
     assert len(store.list_outgoing()) == 1, "the file itself is a delivery"
 
 
+def test_the_report_says_how_many_orders_wait_to_be_entered_where_staff_enter_them(store: Store) -> None:
+    apply(store, *(judged(an_order(number)) for number in "ABC"))
+    night(store, Settings(), Steps(), a_run())
+    store.add_delivery_target("default", "mail", "ana@shop.example")
+    night(store, Settings(), Steps(), a_run())
+    store.mark_entered("default", "A", "1001", by="Ana", source="command line")
+    apply(store, judged(an_order("D", test=True)), judged(an_order("E", documents=(Document(required=True),))))
+    night(store, Settings(), Steps(), a_run())
+    words = language("en").alerts["unentered"].encode()
+    assert [(words in mail.raw, words + b"  1" in mail.raw) for mail in store.claim_outgoing(9, 60)] == [
+        (False, False),
+        (True, True),
+    ]
+
+
 def test_the_self_check_fails_with_the_first_disagreement_and_is_done_without_one(sqlite_store: Store) -> None:
     job = self_check_job(sqlite_store, Settings())
     assert job.run(a_run("")) == {}

@@ -5,6 +5,7 @@ twice. From then on the outbox has it (`ion.notify.outbox`).
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ion.config import Settings
@@ -27,12 +28,22 @@ def deliver_by_mail(store: Store, settings: Settings, delivery: Delivery, octets
         settings,
         batch.business_date,
         left_out=left_out_of(batch),
+        unentered=unentered_in(store, settings, batch.merchant),
         file=file,
         mark=batch_mark(batch.id),
     )
     token = str(delivery.claim_token)
     outgoing_id = store.mark_delivered_by_mail(delivery.id, token, batch.merchant, target.address, mail)
     return f"outgoing mail {outgoing_id}"
+
+
+def unentered_in(store: Store, settings: Settings, merchant: str) -> int:
+    """How many of a merchant's orders wait to be entered in the shop, where `alert_unentered` has them counted. Raises
+    StoreError."""
+    if settings.alert_unentered == "never":
+        return 0
+    waiting = store.unentered_orders(datetime.now(UTC), always=settings.alert_unentered == "always")
+    return next((one.number for one in waiting if one.merchant == merchant), 0)
 
 
 def left_out_of(batch: Batch) -> Mapping[str, int]:

@@ -41,12 +41,14 @@ def report_mail(
     business_date: date,
     *,
     left_out: Mapping[str, int],
+    unentered: int = 0,
     file: AttachedFile | None = None,
     mark: str = "day",
 ) -> "NewMail":
     """The report of one day for one address: of a file, or, without one, that there are no new orders.
 
-    `left_out`: how many orders are not in it, by reason, as `Batches.left_out` counts them. `mark`: begins the
+    `left_out`: how many orders are not in it, by reason, as `Batches.left_out` counts them. `unentered`: how many wait
+    to be entered in the shop. `mark`: begins the
     Message-ID, letters, digits and hyphens. Raises SettingError for an address that is none, RenderError where an own
     template is wrong.
     """
@@ -59,7 +61,7 @@ def report_mail(
         "subject": subject,
         "words": words,
         "said": words["nothing" if file is None else "attached" if attached else "too_large"],
-        "facts": _facts(file, business_date, known) if file else (),
+        "facts": [*_facts(file, business_date, known), *_unentered(unentered, known)],
         "left_out": _left_out(left_out, known),
     }
     templates = templates_in(settings.templates_dir)
@@ -89,7 +91,13 @@ def report_mail(
     return finished(b"".join(fields) + body, message_id, merchant, settings, gathered=False)
 
 
-def _facts(file: AttachedFile, business_date: date, known: Language) -> list[tuple[str, str]]:
+def _unentered(number: int, known: Language) -> list[tuple[str, str]]:
+    return [(known.alerts["unentered"], print_value(Kind.NUMBER, str(number), known))] if number else []
+
+
+def _facts(file: AttachedFile | None, business_date: date, known: Language) -> list[tuple[str, str]]:
+    if file is None:
+        return []
     words = known.report
     return [
         (words["file"], file.name),
