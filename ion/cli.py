@@ -399,8 +399,8 @@ def export(
     tax_type: Annotated[str | None, typer.Option(help="Tax type of every line (xero, quickbooks).")] = None,
 ) -> None:
     """Write the orders to a CSV or spreadsheet. A file is written whole or not at all."""
+    from ion.catalogues import Catalogues
     from ion.export import Options, export_orders, in_files
-    from ion.nightly import Catalogues
 
     settings = settings_of(context)
     chosen = _profile_for(profile, custom, output)

@@ -13,7 +13,7 @@ that is cut off at any point and done again publishes what is left, and nothing 
 import io
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import PurePath
 from typing import Any
@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from ion.catalogues import Catalogues
 from ion.config import Settings
 from ion.delivery.mail import unentered_in
 from ion.errors import IonError
@@ -247,22 +248,6 @@ def profile_of(profile: ExportProfile) -> Profile:
     if profile.definition is None:
         return profile_named(profile.name)
     return replace(custom_profile(profile.name, profile.definition), version=profile.version)
-
-
-class Catalogues:
-    """What merchants' catalogues know of their articles, by SKU, as exports take it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def of(self, merchant: str) -> dict[str, CatalogueItem]:
-        """One merchant's. Raises StoreError."""
-        return {sku: CatalogueItem(**asdict(article)) for sku, article in self._store.catalogue(merchant).items()}
-
-    def any(self, merchant: str | None) -> bool:
-        """Whether the merchant, or any merchant, has one. Raises StoreError."""
-        names = [merchant] if merchant else [name for name, *_ in self._store.merchant_times()]
-        return any(self._store.catalogue(name) for name in names)
 
 
 def _file_of(

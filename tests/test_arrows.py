@@ -18,7 +18,7 @@ LEVELS = [
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
-    {"worker", "reparse", "schedule", "retention", "intake", "entering", "rows"},
+    {"worker", "reparse", "schedule", "retention", "intake", "entering", "rows", "catalogues"},
     {"delivery"},
     {"web", "watch", "nightly"},
     {"jobs"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ion.reading import read_message
-from tests.bench import carriers, comparison, cost, doors, python_tools, sending
+from tests.bench import carriers, comparison, cost, doors, exports, python_tools, sending
 from tests.bench.forwarding import main
 from tests.bench.mails import INLINE, NAMED, edited, forwarded, header_like, newsletter, sent
 from tests.bench.tables import share, table
@@ -182,3 +182,12 @@ def test_the_cost_of_sending_prints_every_step_and_they_add_up(capsys: pytest.Ca
         assert abs(sum(map(float, steps)) - float(total)) < 0.1  # of one mail; all are printed rounded
         # At the other machine's speed; printed to a hundredth, the yardstick gives it to a few parts of a hundred.
         assert float(scaled) * float(yardstick) == pytest.approx(float(total) * sending.YARDSTICK_MS, rel=0.05)
+
+
+def test_exports_are_measured_beside_a_bare_cursor_and_a_small_database(capsys: pytest.CaptureFixture[str]) -> None:
+    exports.main(["--lines", "300", "--orders", "200", "--few", "100", "--rounds", "1"])
+    output = capsys.readouterr().out
+    million, night = row(output, "300 lines"), row(output, "200 orders")
+    assert all(float(cell) > 0 for cell in million[1:4])
+    assert int(million[6].removesuffix(" MiB")) > 0
+    assert all(float(cell) > 0 for cell in night[1:4])

@@ -209,7 +209,7 @@ def _select() -> str:
     return str(compiled)
 
 
-def nights(out: Out, rounds: int, orders: int) -> None:
+def nights(out: Out, rounds: int, orders: int, few: int) -> None:
     """A night of fifty orders, from many and from few."""
     out("## A night of fifty orders, from a large database and a small one\n")
     conditions(
@@ -219,7 +219,7 @@ def nights(out: Out, rounds: int, orders: int) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="ion-bench-") as name:
         stores = {}
-        for number in (FEW, orders):
+        for number in (few, orders):
             path = Path(name) / f"{number}.db"
             a_store(path, number, small_order(), new=NEW)
             stores[number] = open_store(f"sqlite:///{path}")
@@ -229,13 +229,13 @@ def nights(out: Out, rounds: int, orders: int) -> None:
                 found[number].append(_night(store, number))
         for store in stores.values():
             store.close()
-    few, many = (found[number][1:] for number in stores)
-    ratios = [mine / other for mine, other in zip(many, few, strict=True)]
+    small, large = (found[number][1:] for number in stores)
+    ratios = [mine / other for mine, other in zip(large, small, strict=True)]
     rows = [
         (
-            f"{orders:,} orders beside {FEW:,}",
-            f"{median(many):.3f}",
-            f"{median(few):.3f}",
+            f"{orders:,} orders beside {few:,}",
+            f"{median(large):.3f}",
+            f"{median(small):.3f}",
             f"{median(ratios):.2f}",
             f"{min(ratios):.2f} to {max(ratios):.2f}",
             "at most 1.5",
@@ -266,12 +266,13 @@ def main(arguments: Sequence[str] | None = None, out: Out = print) -> None:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="million or night; both without one")
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--orders", type=int, default=ORDERS)
+    parser.add_argument("--few", type=int, default=FEW)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments)
     if not given.tables or "million" in given.tables:
         million(out, given.rounds, given.lines)
     if not given.tables or "night" in given.tables:
-        nights(out, given.rounds, given.orders)
+        nights(out, given.rounds, given.orders, given.few)
 
 
 if __name__ == "__main__":
