@@ -237,7 +237,7 @@ def _written(
         # Who fetches files sees by the number that none is missing.
         file_name=f"{name.stem}-{{number:04}}{name.suffix}",
         raw=raw,
-        orders=[(one.id, one.revision) for one in due],
+        orders=[(one.id, one.revision, one.applied_at) for one in due],
         row_count=summary.rows,
         summary=said,
     )

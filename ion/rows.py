@@ -25,11 +25,11 @@ def make_rows(store: Store, limit: int = ROWS_AT_ONCE) -> int:
     """Make the rows of up to `limit` orders that have none; of how many. Raises StoreError."""
     waiting = store.orders_without_rows(str(PROFILE), limit)
     made = []
-    for order_id, revision, order in waiting:
+    for order_id, applied_at, order in waiting:
         rows = rows_of(order)
         # Where they cannot be kept, nothing is, so that nobody tries again.
         kept = KeptRows(str(PROFILE), rows.text, rows.count) if rows else KeptRows(str(PROFILE), "", 0)
-        made.append((order_id, revision, kept))
+        made.append((order_id, applied_at, kept))
     if made:
         store.keep_rows(made)
     return len(made)

@@ -35,6 +35,7 @@ def publish(
 ) -> Batch:
     """A published file of these octets, queued for the targets of the merchant."""
     of_profile = profile_of(store, profile, merchant)
-    members = [(order_id, 1) for order_id in orders]
+    applied = {one.id: one.applied_at for one in store.orders_for_export(merchant)}
+    members = [(order_id, 1, applied[order_id]) for order_id in orders]
     written = WrittenFile(f"{profile}@1", file_name, raw, members, len(members), summary or {})
     return store.publish(of_profile.id, DAY, written)

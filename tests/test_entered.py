@@ -52,7 +52,7 @@ def publish(store: Store, profile: str = "xlsx", name: str = "a.xlsx") -> None:
     """A batch of all that is due for a profile."""
     (its,) = (one for one in store.export_profiles("default") if one.name == profile)
     due = store.due_orders(its.id, before=datetime.now(UTC) + timedelta(days=1), limit=100)
-    orders = [(one.id, one.revision) for one in due]
+    orders = [(one.id, one.revision, one.applied_at) for one in due]
     store.publish(its.id, date(2026, 11, 23), WrittenFile(f"{profile}@1", name, b"x", orders, len(orders), {}))
 
 

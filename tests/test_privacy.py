@@ -537,7 +537,8 @@ def test_a_published_file_with_an_erased_order_is_replaced_by_a_tombstone(store:
 def test_the_octets_of_a_batch_with_an_erased_order_go_and_the_batch_stays(store: Store) -> None:
     read(store, judged(an_order("1")), judged(an_order("2", BEN)))
     profile = store.export_profiles("default")[0]
-    written = WrittenFile("xlsx@1", "a-{number}.xlsx", b"octets", [(1, 1), (2, 1)], 2, {"notes": ["Ana"]})
+    orders = [(one.id, one.revision, one.applied_at) for one in store.orders_for_export()]
+    written = WrittenFile("xlsx@1", "a-{number}.xlsx", b"octets", orders, 2, {"notes": ["Ana"]})
     batch = store.publish(profile.id, NOON.date(), written)
     assert store.batch_octets(batch.id) == b"octets"
     erase(store, of_customer())

@@ -93,7 +93,7 @@ def test_rows_of_a_revision_that_is_no_longer_the_newest_are_not_kept(store: Sto
     apply(store, judged(small_order().model_copy(update={"status": "changed"}), revision=2))
     from ion.store import KeptRows
 
-    store.keep_rows([(order_id, revision, KeptRows(str(PROFILE), "old", 1)) for order_id, revision, _ in waiting])
+    store.keep_rows([(order_id, applied_at, KeptRows(str(PROFILE), "old", 1)) for order_id, applied_at, _ in waiting])
     assert b"changed" in exported(store)
 
 

@@ -82,13 +82,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file as it was written, to be published: its octets, and the (id, revision) of each order in it. In `file_name`
-    stands `{number}`, or `{number:04}`, where the batch's number is to stand."""
+    """A file as it was written, to be published: its octets, and of each order in it id, revision, and when that was
+    applied (aware), which another reading of the same revision changes. In `file_name` stands `{number}`, or
+    `{number:04}`, where the batch's number is to stand."""
 
     profile: str
     file_name: str
     raw: bytes
-    orders: Sequence[tuple[int, int]]
+    orders: Sequence[tuple[int, int, datetime]]
     row_count: int
     summary: Mapping[str, Any]
 
@@ -116,8 +117,9 @@ class Batches(Database):
         since: datetime | None = None,
     ) -> ExportProfile:
         """Have the merchant's orders written in a profile from now on, or in the merchant's own one as `definition`
-        now says. `since`: also orders applied at or after that instant (aware) that are in no batch of it; None: of
-        those that are there, only what was due before. `primary`: in place of the one that is primary now.
+        now says. `since`: also orders applied at or after that instant (aware) that are in no batch of it and not
+        entered as they are; None: of those that are there, only what was due before. `primary`: in place of the one
+        that is primary now.
 
         The caller has checked name and definition. Raises UnknownMerchantError.
         """
@@ -242,15 +244,15 @@ class Batches(Database):
 
     def publish(self, profile_id: int, business_date: date, written: WrittenFile) -> Batch:
         """Enter a file as the profile's next batch, take its orders off what is due, and queue it for each place it
-        goes to. Raises OrdersChangedError where one of them is not due any more in this revision; then nothing was
+        goes to. Raises OrdersChangedError where one of them is not due any more as it was written; then nothing was
         entered and the file is not published."""
         order, batch, now = tables.OrderRow, tables.Batch, utc_now()
         with self.writing() as connection:
             profile = _profile(connection.execute(_profiles().where(col(tables.ExportProfile.id) == profile_id)).one())
             lock_merchant(connection, profile.merchant)
             sql = PlainSql(connection)
-            for order_id, revision in written.orders:
-                if not sql.rows(_TAKE_OFF, profile_id, order_id, order_id, revision):
+            for order_id, revision, applied_at in written.orders:
+                if not sql.rows(_TAKE_OFF, profile_id, order_id, order_id, revision, applied_at):
                     raise OrdersChangedError(f"order {order_id} was changed while its file was written")
             number: Any = connection.execute(
                 sa.select(sa.func.coalesce(sa.func.max(col(batch.number)), 0)).where(
@@ -275,7 +277,7 @@ class Batches(Database):
             batch_id = connection.execute(sa.insert(batch).values(**row).returning(col(batch.id))).scalar_one()
             assert batch_id is not None
             connection.execute(sa.insert(tables.BatchRaw).values(batch_id=batch_id, raw=written.raw))
-            for order_id, revision in written.orders:
+            for order_id, revision, _ in written.orders:
                 sql.run(_MEMBER, profile_id, order_id, revision, batch_id, profile_id, order_id)
             if profile.is_primary:
                 in_batch = sa.select(col(tables.BatchOrder.order_id)).where(col(tables.BatchOrder.batch_id) == batch_id)
@@ -401,11 +403,16 @@ _DUE_SINCE = (
     "INSERT INTO export_due (profile_id, order_id, since)"
     " SELECT ?, id, applied_at FROM orders WHERE merchant = ? AND applied_at >= ? AND erased_at IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM batch_order AS member WHERE member.profile_id = ?"
-    " AND member.order_id = orders.id AND member.revision = orders.revision) ON CONFLICT DO NOTHING"
+    " AND member.order_id = orders.id AND member.revision = orders.revision)"
+    # What the shop has as it is now; what was changed since it was entered is due.
+    " AND NOT (state = 'entered' AND EXISTS (SELECT 1 FROM order_event AS event WHERE event.order_id = orders.id"
+    " AND event.what = 'entered' AND event.revision = orders.revision AND event.at >= orders.applied_at))"
+    " ON CONFLICT DO NOTHING"
 )
 _TAKE_OFF = (
     "DELETE FROM export_due WHERE profile_id = ? AND order_id = ?"
-    " AND EXISTS (SELECT 1 FROM orders WHERE id = ? AND revision = ? AND erased_at IS NULL) RETURNING order_id"
+    " AND EXISTS (SELECT 1 FROM orders WHERE id = ? AND revision = ? AND applied_at = ? AND erased_at IS NULL)"
+    " RETURNING order_id"
 )
 _MEMBER = (
     "INSERT INTO batch_order (profile_id, order_id, revision, batch_id, previous_revision)"

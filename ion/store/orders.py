@@ -14,6 +14,7 @@ from ion.content import Content, LineSummary, order_of
 from ion.order import Order
 from ion.store import tables
 from ion.store.engine import Database
+from ion.store.merchants import lock_merchant
 from ion.store.plain_sql import PlainSql
 from ion.store.types import OrderState
 
@@ -85,27 +86,35 @@ class Orders(Database):
             for row in rows:
                 yield export_order(row)
 
-    def orders_without_rows(self, profile: str, limit: int) -> tuple[tuple[int, int, Order], ...]:
-        """Up to `limit` orders whose rows are not kept in that profile (with its version): id, revision, order."""
+    def orders_without_rows(self, profile: str, limit: int) -> tuple[tuple[int, datetime, Order], ...]:
+        """Up to `limit` orders whose rows are not kept in that profile (with its version): id, when it was applied
+        (aware), order."""
         rows, order = tables.OrderRows, tables.OrderRow
         # Two ranges of an index; by the condition that it is another one, all would be looked at.
         others = sa.or_(col(rows.profile) < profile, col(rows.profile) > profile)
         query = (
-            sa.select(col(order.id), col(order.revision), col(order.content_json))
+            sa.select(col(order.id), col(order.applied_at), col(order.content_json))
             .join_from(rows, order, col(order.id) == col(rows.order_id))
             .where(others, col(order.erased_at).is_(None))
             .limit(limit)
         )
         with self.reading() as connection:
             found: Any = connection.execute(query).all()
-        return tuple((order_id, revision, order_of(content)) for order_id, revision, content in found)
+        return tuple((order_id, applied_at, order_of(content)) for order_id, applied_at, content in found)
 
-    def keep_rows(self, made: Sequence[tuple[int, int, KeptRows]]) -> None:
-        """Keep the rows of orders, each of its revision; those of an order that has changed meanwhile are not kept."""
+    def keep_rows(self, made: Sequence[tuple[int, datetime, KeptRows]]) -> None:
+        """Keep the rows of orders, each as it was applied at that instant; those of an order that has changed meanwhile
+        are not kept."""
+        order = tables.OrderRow
+        of_made = col(order.id).in_([order_id for order_id, _, _ in made])
         with self.writing() as connection:
+            # Else a statement that waits for a changing order would still see it as it was before.
+            merchants = connection.execute(sa.select(col(order.merchant)).where(of_made).distinct()).scalars()
+            for merchant in sorted(merchants):
+                lock_merchant(connection, merchant)
             sql = PlainSql(connection)
-            for order_id, revision, rows in made:
-                sql.run(_KEEP_ROWS, rows.profile, rows.text, rows.count, order_id, order_id, revision)
+            for order_id, applied_at, rows in made:
+                sql.run(_KEEP_ROWS, rows.profile, rows.text, rows.count, order_id, order_id, applied_at)
 
     def order(self, merchant: str, platform: str, order_number: str) -> Order | None:
         """The newest applied revision of one order; None where there is none, or it was erased."""
@@ -179,7 +188,7 @@ _DUE = (
 
 _KEEP_ROWS = (
     "UPDATE order_rows SET profile = ?, text = ?, count = ? WHERE order_id = ?"
-    " AND EXISTS (SELECT 1 FROM orders WHERE id = ? AND revision = ? AND erased_at IS NULL)"
+    " AND EXISTS (SELECT 1 FROM orders WHERE id = ? AND applied_at = ? AND erased_at IS NULL)"
 )
 _NO_ROWS = (
     "INSERT INTO order_rows (order_id, profile, text, count) VALUES (?, '', '', 0)"

@@ -1,0 +1,97 @@
+"""Orders that change while a night is at work."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ion.config import Settings
+from ion.nightly import publish_due
+from ion.order import Order
+from ion.rows import make_rows
+from ion.store import Batch, Store
+from ion.store.judgements import Judgement
+from tests.orders import small_order
+from tests.stores import judged, received
+
+DAY = date(2026, 11, 24)
+
+
+def apply(store: Store, *judgements: Judgement, merchant: str = "default") -> None:
+    message_id = received(store, f"Subject: {id(judgements)} {datetime.now(UTC)}\r\n\r\n".encode(), merchant)
+    (message,) = store.claim_messages(1, 60)
+    assert message.id == message_id
+    store.store_judgement(message.id, message.claim_token, judgements)
+
+
+def an_order(number: str, **changes: Any) -> Order:
+    return small_order().model_copy(update={"order_number": number, **changes})
+
+
+def put_right(store: Store, number: str, **changes: Any) -> None:
+    """Another reading of the only mail says otherwise."""
+    (message,) = store.read_again()
+    assert store.store_rereading(message, [judged(an_order(number, **changes))], apply=True).changed
+
+
+def publish(store: Store, profile: str = "standard") -> tuple[Batch, ...]:
+    (used,) = [one for one in store.export_profiles("default") if one.name == profile]
+    until = datetime.now(UTC) + timedelta(hours=1)
+    return publish_due(store, Settings(), store.merchant("default"), used, DAY, until).batches
+
+
+def rows(store: Store, batch: Batch) -> list[dict[str, str]]:
+    raw = store.batch_octets(batch.id)
+    assert raw is not None
+    return list(csv.DictReader(io.StringIO(raw.decode(), newline="")))
+
+
+def once_before(store: Store, name: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something just before the store's method is called for the first time."""
+    real, done = getattr(store, name), list[bool]()
+
+    def doing(*given: Any, **named: Any) -> Any:
+        if not done:
+            done.append(True)
+            act()
+        return real(*given, **named)
+
+    monkeypatch.setattr(store, name, doing)
+
+
+def test_an_order_read_anew_while_its_file_is_written_is_in_it_as_it_is_read_now(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(store, judged(an_order("A", status="misread")))
+    once_before(store, "publish", lambda: put_right(store, "A", status="right"), monkeypatch)
+    (batch,) = publish(store)
+    assert [row["status"] for row in rows(store, batch)] == ["right"]
+
+
+def test_an_order_read_anew_while_its_file_is_written_and_now_a_test_is_not_in_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(store, judged(an_order("A")))
+    once_before(store, "publish", lambda: put_right(store, "A", test=True), monkeypatch)
+    assert publish(store) == ()
+
+
+def test_rows_made_of_an_order_that_is_read_anew_meanwhile_are_not_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(store, judged(an_order("A", status="misread")))
+    once_before(store, "keep_rows", lambda: put_right(store, "A", status="right"), monkeypatch)
+    make_rows(store)
+    (batch,) = publish(store)
+    assert [row["status"] for row in rows(store, batch)] == ["right"]
+
+
+def test_a_profile_that_takes_history_takes_no_order_that_is_entered(store: Store) -> None:
+    apply(store, judged(an_order("A")), judged(an_order("B")))
+    store.mark_entered("default", "A", "1001", by="Ana", source="command line")
+    store.use_export_profile("default", "standard", since=datetime(2020, 1, 1, tzinfo=UTC))
+    (batch,) = publish(store)
+    assert [row["order_number"] for row in rows(store, batch)] == ["B"]
