@@ -39,7 +39,7 @@ def nightly(
                 failed = True
                 lines = [{"merchant": name, "error": str(error)}]
             for line in lines:
-                failed |= bool(line.get("fetch_failed") or line.get("unwritten"))
+                failed |= bool(line.get("fetch_failed") or line.get("unwritten") or line.get("error"))
                 print_json(line)
     end(failed)
 

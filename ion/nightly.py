@@ -22,9 +22,9 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ion.catalogues import Catalogues
-from ion.config import Settings
+from ion.config import Settings, local_time, zone_name
 from ion.delivery.mail import unentered_in
-from ion.errors import IonError
+from ion.errors import IonError, ProfileError, SettingError, UnknownProfileError
 from ion.export import (
     CatalogueItem,
     ExportSummary,
@@ -72,12 +72,13 @@ class Steps:
 @dataclass(frozen=True)
 class Published:
     """What became of one profile: the files, how many orders stay out by reason, and the orders (their ids) that could
-    not be written, each with the reason."""
+    not be written, each with the reason. `error`: why nothing can be written in it now; its orders stay due."""
 
     profile: str
     batches: tuple[Batch, ...]
     left_out: Mapping[str, int]
     unwritten: Mapping[int, str]
+    error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the run's detail."""
@@ -92,22 +93,22 @@ class Published:
                 told[name] = sorted(set(said))
         if self.unwritten:
             told["unwritten"] = {str(order_id): reason for order_id, reason in self.unwritten.items()}
+        if self.error is not None:
+            told["error"] = self.error
         return told
 
 
 def nightly_jobs(store: Store, settings: Settings, steps: Steps) -> list[DailyJob]:
     """The nightly job of each merchant, at its own time in its own zone. Raises StoreError."""
-    return [
-        DailyJob(
-            JOB,
-            name,
-            time.fromisoformat(export_time or settings.export_time),
-            ZoneInfo(time_zone or settings.time_zone),
-            created_at,
-            lambda run: night(store, settings, steps, run),
-        )
-        for name, time_zone, export_time, created_at in store.merchant_times()
-    ]
+    jobs = []
+    for name, time_zone, export_time, created_at in store.merchant_times():
+        try:
+            at, zone = _time(name, export_time, settings), _zone(name, time_zone, settings)
+        except SettingError:
+            # The night is run all the same, to fail with the reason: it is told then, and holds up no other merchant.
+            at, zone = time.fromisoformat(settings.export_time), settings.zone
+        jobs.append(DailyJob(JOB, name, at, zone, created_at, lambda run: night(store, settings, steps, run)))
+    return jobs
 
 
 def self_check_job(store: Store, settings: Settings) -> DailyJob:
@@ -123,19 +124,40 @@ def self_check_job(store: Store, settings: Settings) -> DailyJob:
 
 
 def zone_of(merchant: Merchant, settings: Settings) -> ZoneInfo:
-    """The zone of a merchant's business dates."""
-    return ZoneInfo(merchant.time_zone or settings.time_zone)
+    """The zone of a merchant's business dates. Raises SettingError."""
+    return _zone(merchant.name, merchant.time_zone, settings)
+
+
+def _zone(merchant: str, value: str | None, settings: Settings) -> ZoneInfo:
+    try:
+        return ZoneInfo(zone_name(value)) if value else settings.zone
+    except ValueError as error:
+        raise SettingError(
+            f"time_zone of merchant {merchant} is {value!r}; {error}, with `ion merchant set`"
+        ) from error
+
+
+def _time(merchant: str, value: str | None, settings: Settings) -> time:
+    try:
+        return time.fromisoformat(local_time(value or settings.export_time))
+    except ValueError as error:
+        raise SettingError(
+            f"export_time of merchant {merchant} is {value!r}; {error}, with `ion merchant set`"
+        ) from error
 
 
 def night(store: Store, settings: Settings, steps: Steps, run: Run) -> dict[str, Any]:
-    """One night of a merchant; what it did, as JSON values. Raises StoreError, ClaimLostError."""
+    """One night of a merchant; what it did, as JSON values. Raises StoreError, ClaimLostError, and SettingError where
+    the merchant's time or zone is none."""
+    merchant = store.merchant(run.merchant)
+    _time(merchant.name, merchant.export_time, settings)
+    zone_of(merchant, settings)
     detail: dict[str, Any] = {}
     if failed := list(steps.fetch(run.merchant)):
         detail["fetch_failed"] = failed
     steps.read()
     if unread := _wait_for_reader(store, run):
         detail["unread"] = unread
-    merchant = store.merchant(run.merchant)
     found = []
     for profile in store.export_profiles(merchant.name):
         run.renew()
@@ -154,7 +176,7 @@ def _report_nothing_new(
     after this and done again tells it twice, which is better than not at all."""
     number = 0
     for target in store.delivery_targets(merchant.name):
-        theirs = [one for one in found if target.profile in (None, one.profile)]
+        theirs = [one for one in found if target.profile in (None, one.profile) and one.error is None]
         if target.kind != "mail" or not theirs or any(one.batches for one in theirs):
             continue
         mail = report_mail(
@@ -180,10 +202,16 @@ def publish_due(
     until: datetime,
     renew: Callable[[], None] = lambda: None,
 ) -> Published:
-    """Publish what is due for a profile since before `until` (aware), file by file. Raises StoreError."""
+    """Publish what is due for a profile since before `until` (aware), file by file. A profile that cannot be made out
+    is told and holds up no other. Raises StoreError."""
     last = store.batches(merchant.name, profile=profile.name, limit=1)
     left_out = store.left_out(merchant.name, profile.id, last[0].published_at if last else None)
-    items, chosen = Catalogues(store).of(merchant.name), profile_of(profile)
+    try:
+        chosen = profile_of(profile)
+    except (UnknownProfileError, ProfileError) as error:
+        log.error("a profile cannot be exported", merchant=merchant.name, profile=profile.name, cause=str(error))  # noqa: TRY400  # no traceback: values
+        return Published(profile.name, (), left_out, {}, str(error))
+    items = Catalogues(store).of(merchant.name)
     limit = min(BATCH_ORDERS, chosen.most_orders or BATCH_ORDERS)
     batches: list[Batch] = []
     unwritten: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""Orders that change while a night is at work."""
+"""Orders that change while a night is at work, and merchants and profiles that cannot be exported."""
 
 import csv
 import io
@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from ion.config import Settings
-from ion.nightly import publish_due
+from ion.errors import SettingError
+from ion.nightly import Steps, night, nightly_jobs, publish_due
 from ion.order import Order
 from ion.rows import make_rows
+from ion.schedule import Run
 from ion.store import Batch, Store
 from ion.store.judgements import Judgement
 from tests.orders import small_order
@@ -41,6 +43,10 @@ def publish(store: Store, profile: str = "standard") -> tuple[Batch, ...]:
     (used,) = [one for one in store.export_profiles("default") if one.name == profile]
     until = datetime.now(UTC) + timedelta(hours=1)
     return publish_due(store, Settings(), store.merchant("default"), used, DAY, until).batches
+
+
+def a_run(merchant: str = "default") -> Run:
+    return Run("nightly", merchant, DAY, datetime.now(UTC) + timedelta(hours=1), lambda: None)
 
 
 def rows(store: Store, batch: Batch) -> list[dict[str, str]]:
@@ -87,6 +93,34 @@ def test_rows_made_of_an_order_that_is_read_anew_meanwhile_are_not_kept(
     make_rows(store)
     (batch,) = publish(store)
     assert [row["status"] for row in rows(store, batch)] == ["right"]
+
+
+def test_a_profile_that_is_broken_holds_up_no_other(store: Store) -> None:
+    store.use_export_profile("default", "erp", definition='[[column]]\nname = "No"\nfield = "gone"\n', primary=True)
+    apply(store, judged(an_order("A")))
+    store.add_delivery_target("default", "mail", "ana@shop.example", profile="erp")
+    detail = night(store, Settings(), Steps(), a_run())
+    assert [(one["profile"], one["orders"]) for one in detail["profiles"]] == [("erp", 0), ("xlsx", 1), ("standard", 1)]
+    assert "gone" in detail["profiles"][0]["error"]
+    assert "reported" not in detail, "that there is nothing new would not be true"
+    declared = '[[column]]\nname = "No"\nfield = "order_number"\n'
+    store.use_export_profile("default", "erp", definition=declared)
+    assert [one.order_count for one in publish(store, "erp")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("time_zone", "Europe/Nowhere"), ("time_zone", "../../etc"), ("export_time", "25:00")]
+)
+def test_a_merchant_whose_time_is_none_fails_alone_and_with_the_reason(
+    sqlite_store: Store, name: str, value: str
+) -> None:
+    sqlite_store.create_merchant("shop", domain="mail.example")
+    sqlite_store.set_merchant("shop", **{name: value})
+    default, shop = nightly_jobs(sqlite_store, Settings(), Steps())
+    default.run(a_run())
+    assert (default.at, default.zone) == (shop.at, shop.zone)
+    with pytest.raises(SettingError, match=f"{name} of merchant shop is '{value}'"):
+        shop.run(a_run("shop"))
 
 
 def test_a_profile_that_takes_history_takes_no_order_that_is_entered(store: Store) -> None:
