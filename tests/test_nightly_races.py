@@ -2,22 +2,31 @@
 
 import csv
 import io
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from alembic.command import downgrade
+from alembic.config import Config
 
 from ion.config import Settings
+from ion.content import Content
 from ion.errors import SettingError
+from ion.export import profile_named, rows_of
 from ion.nightly import Steps, night, nightly_jobs, publish_due
 from ion.order import Order
 from ion.rows import make_rows
 from ion.schedule import Run
-from ion.store import Batch, Store
+from ion.store import Batch, KeptRows, Store, open_store
+from ion.store.engine import make_engine
 from ion.store.judgements import Judgement
+from ion.store.merchants import lock_merchant
+from ion.store.orders import update_order
+from ion.store.schema import MIGRATIONS
 from tests.orders import small_order
-from tests.stores import judged, received
+from tests.stores import judged, received, table_of
 
 DAY = date(2026, 11, 24)
 
@@ -95,6 +104,24 @@ def test_rows_made_of_an_order_that_is_read_anew_meanwhile_are_not_kept(
     assert [row["status"] for row in rows(store, batch)] == ["right"]
 
 
+def test_rows_made_of_an_order_that_is_just_being_changed_are_not_kept(store: Store) -> None:
+    apply(store, judged(an_order("A", status="old")))
+    profile = str(profile_named("standard"))
+    ((order_id, applied_at, order),) = store.orders_without_rows(profile, 9)
+    made = rows_of(order)
+    assert made is not None
+    keeping = threading.Thread(
+        target=store.keep_rows, args=([(order_id, applied_at, KeptRows(profile, made.text, made.count))],)
+    )
+    with store.writing() as connection:
+        lock_merchant(connection, "default")
+        update_order(connection, order_id, Content.of(an_order("A", status="new")), 1, datetime.now(UTC))
+        keeping.start()
+        keeping.join(0.5)  # it waits for us
+    keeping.join()
+    assert table_of(store, "SELECT count FROM order_rows") == [(0,)]
+
+
 def test_a_profile_that_is_broken_holds_up_no_other(store: Store) -> None:
     store.use_export_profile("default", "erp", definition='[[column]]\nname = "No"\nfield = "gone"\n', primary=True)
     apply(store, judged(an_order("A")))
@@ -129,3 +156,22 @@ def test_a_profile_that_takes_history_takes_no_order_that_is_entered(store: Stor
     store.use_export_profile("default", "standard", since=datetime(2020, 1, 1, tzinfo=UTC))
     (batch,) = publish(store)
     assert [row["order_number"] for row in rows(store, batch)] == ["B"]
+
+
+def test_an_order_entered_under_a_schema_that_is_taken_back_is_new_and_due_again(store: Store, store_url: str) -> None:
+    apply(store, judged(an_order("A")))
+    night(store, Settings(), Steps(), a_run())
+    store.mark_entered("default", "A", "1001", by="Ana", source="command line")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    # As `bring_to_head` does it: rebuilding a table must not touch the rows that refer to it.
+    engine = make_engine(store_url, foreign_keys=False)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        downgrade(config, "0006")
+    engine.dispose()
+    migrated = open_store(store_url)
+    assert migrated.check()["problems"] == []
+    assert [(one.order_number, one.state) for one in migrated.pending()] == [("A", "new")]
+    assert [row["order_number"] for row in rows(migrated, *publish(migrated))] == ["A"]
+    migrated.close()
