@@ -22,7 +22,7 @@ from ion.config import Settings
 from ion.errors import IonError
 from ion.jobs import JobStatus, ScheduledJob, how_jobs_fare, scheduled_jobs
 from ion.notify.sending import queue_alerts
-from ion.store import DEFAULT_MERCHANT, Cause, Condition, Store
+from ion.store import DEFAULT_MERCHANT, Cause, Condition, JobState, Store
 
 log = structlog.get_logger("ion.alerts")
 
@@ -172,10 +172,12 @@ class Alerting:
 
 
 def job_causes(status: JobStatus, now: datetime, patience: timedelta, since: datetime | None) -> Iterator[Cause]:
-    """What a person has to know of a job: that it was given up, or that it is late by more than `patience`. Nothing is
-    late before `patience` has gone by from `since` on (aware), where that is given."""
+    """What a person has to know of a job: that it was given up, that the last night left a profile or orders unwritten,
+    or that it is late by more than `patience`. Nothing is late before `patience` has gone by from `since` on (aware),
+    where that is given."""
     merchant = status.merchant or DEFAULT_MERCHANT
     subject = ":".join(["job", status.job, *([status.merchant] if status.merchant else [])])
+    yield from _unwritten(status, merchant, subject)
     if status.failed is not None:
         run = status.failed
         error = str(run.detail.get("error", ""))
@@ -186,6 +188,19 @@ def job_causes(status: JobStatus, now: datetime, patience: timedelta, since: dat
     if status.late_seconds and now - max(status.due_at, since or status.due_at) >= patience:
         text = f"{status.job} · {status.business_date} · {_time(status.due_at)} · {status.state or '-'}"
         yield Cause(merchant, "job-late", subject, text)
+
+
+def _unwritten(status: JobStatus, merchant: str, subject: str) -> Iterator[Cause]:
+    """The profiles that the last night could not write, or not with all orders; it is done all the same."""
+    run = status.last_run
+    if run is None or run.state != JobState.DONE:
+        return
+    for profile in run.detail.get("profiles", ()):
+        orders = (f"{order_id}: {reason}" for order_id, reason in profile.get("unwritten", {}).items())
+        reason = profile.get("error") or "; ".join(orders)
+        if reason:
+            text = f"{status.job} · {run.business_date} · {profile['profile']} · {reason}"
+            yield Cause(merchant, "job-failed", f"{subject}:{profile['profile']}", text, run.finished_at)
 
 
 def unusual_silence(arrivals: Sequence[datetime], now: datetime, least: timedelta) -> timedelta | None:

@@ -444,6 +444,23 @@ def test_a_job_has_failed_when_its_attempts_are_used_up_and_until_a_later_run_is
     assert told(sqlite_store, DUE + DAYS + 2 * HOUR) == []
 
 
+@pytest.mark.parametrize("said", [{"error": "field 'gone' is none"}, {"unwritten": {"7": "field 'gone' is none"}}])
+def test_a_night_that_left_a_profile_or_an_order_unwritten_is_told_until_one_writes_it(
+    sqlite_store: Store, clock: Any, said: dict[str, Any]
+) -> None:
+    clock.move_to(DUE)
+    for day, found in ((date(2026, 11, 23), said), (date(2026, 11, 24), {})):
+        clock.move_to(DUE + (day - date(2026, 11, 23)))
+        run = sqlite_store.claim_job_run("nightly", day, claimed_by="x", lease_seconds=600)
+        assert run is not None
+        profiles = [{"profile": "xlsx"}, {"profile": "erp"} | found]
+        sqlite_store.finish_job_run(run, JobState.DONE, {"profiles": profiles})
+        now = datetime.now(UTC)
+        causes = list(job_causes(fare(sqlite_store, now), now, HOUR, None))
+        assert [cause.kind for cause in causes] == (["job-failed"] if found else [])
+        assert all("erp" in cause.subject and "'gone'" in cause.text for cause in causes)
+
+
 def test_a_new_installation_has_missed_nothing(sqlite_store: Store, clock: Any) -> None:
     assert told(sqlite_store, DUE + 5 * HOUR) == []
     clock.move_to(DUE - HOUR)
