@@ -44,6 +44,7 @@ from ion.store import (
     open_store,
 )
 from ion.store.alerts import SETTLES, add_alert
+from tests.batches import arrive, publish
 from tests.orders import KEY, parsed, small_order
 from tests.programs import IonHere
 from tests.relays import relaying
@@ -387,6 +388,16 @@ def test_mail_that_waits_for_the_relay_for_an_hour_is_told_until_it_has_gone(
 
 
 # Jobs
+
+
+def test_a_file_that_was_erased_before_it_was_delivered_needs_nobody(store: Store, settings: Settings) -> None:
+    publish(store, b"1", "orders.csv", orders=(arrive(store, "1"),))
+    (delivery,) = store.claim_deliveries(1, 600)
+    store.mark_delivery_failed(delivery.id, str(delivery.claim_token), "no room")
+    assert [kind for kind, _ in look(store, settings)] == ["delivery"]
+    store.erase(store.plan_erasure(Subject(ErasureKind.ORDER, None, order_number="1")), None)
+    assert [one.state for one in store.deliveries()] == ["failed"]
+    assert look(store, settings) == []
 
 
 JOB = ScheduledJob("nightly", "", time(2, 0), ZoneInfo("Europe/Berlin"), most_attempts=2)

@@ -93,7 +93,8 @@ class Conditions(Database):
         return self._counted("unentered", order.merchant, order.created_at, order.order_number, *conditions)
 
     def failed_deliveries(self) -> tuple[Condition, ...]:
-        """Published files that were not delivered to a target that is in use; named by their files."""
+        """Published files that were not delivered to a target that is in use; named by their files. Those whose octets
+        were erased can be delivered by nobody."""
         delivery, target, batch = tables.Delivery, tables.DeliveryTarget, tables.Batch
         query = (
             sa.select(col(target.merchant), col(delivery.state_at), col(batch.file_name))
@@ -101,6 +102,7 @@ class Conditions(Database):
             .join(target, col(target.id) == col(delivery.target_id))
             .join(batch, col(batch.id) == col(delivery.batch_id))
             .where(col(delivery.state) == DeliveryState.FAILED.value, col(target.active).is_(True))
+            .where(col(batch.erased_at).is_(None))
             .order_by(col(delivery.state_at), col(delivery.id))
         )
         with self.reading() as connection:
