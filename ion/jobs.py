@@ -24,12 +24,13 @@ TOLD_ATTEMPTS = 4
 @dataclass(frozen=True)
 class ScheduledJob:
     """A job that is due once per business date. `merchant`: "" where it is for all; `at`: local time in `zone`;
-    `most_attempts`: after so many it has failed, None: it is only late."""
+    `begun_at`: since when it is there (aware); `most_attempts`: after so many it has failed, None: it is only late."""
 
     job: str
     merchant: str
     at: time
     zone: tzinfo
+    begun_at: datetime
     most_attempts: int | None
 
 
@@ -77,12 +78,13 @@ class JobStatus:
 
 def scheduled_jobs(store: Store, settings: Settings) -> tuple[ScheduledJob, ...]:
     """The jobs that `ion serve` runs. Raises StoreError."""
+    check = self_check_job(store, settings)
     return (
         *(
-            ScheduledJob(job.name, job.merchant, job.at, job.zone, most_attempts=TOLD_ATTEMPTS)
-            for job in (*nightly_jobs(store, settings, Steps()), self_check_job(store, settings))
+            ScheduledJob(job.name, job.merchant, job.at, job.zone, job.begun_at, most_attempts=TOLD_ATTEMPTS)
+            for job in (*nightly_jobs(store, settings, Steps()), check)
         ),
-        ScheduledJob(retention.JOB, "", time(0, 0), settings.zone, most_attempts=None),
+        ScheduledJob(retention.JOB, "", time(0, 0), settings.zone, check.begun_at, most_attempts=None),
     )
 
 
@@ -108,8 +110,8 @@ def _status(store: Store, job: ScheduledJob, now: datetime) -> JobStatus:
     late = now - due_at
     if current is not None and current.state == JobState.DONE:
         late = timedelta(0)
-    elif not runs and not store.has_orders_before(due_at):
-        late = timedelta(0)  # a new installation: there was nothing to do on that date
+    elif not runs and (due_at < job.begun_at or not store.has_orders_before(due_at)):
+        late = timedelta(0)  # a merchant just added, a new installation: there was nothing to do on that date
     is_left = current is not None and current.state == JobState.RUNNING and current.has_ended(now)
     return JobStatus(
         job=job.job,

@@ -400,7 +400,9 @@ def test_a_file_that_was_erased_before_it_was_delivered_needs_nobody(store: Stor
     assert look(store, settings) == []
 
 
-JOB = ScheduledJob("nightly", "", time(2, 0), ZoneInfo("Europe/Berlin"), most_attempts=2)
+JOB = ScheduledJob(
+    "nightly", "", time(2, 0), ZoneInfo("Europe/Berlin"), datetime(2026, 11, 1, tzinfo=UTC), most_attempts=2
+)
 DUE = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)  # 02:00 in Berlin
 HOUR = timedelta(hours=1)
 
@@ -477,6 +479,21 @@ def test_a_new_installation_has_missed_nothing(sqlite_store: Store, clock: Any) 
     clock.move_to(DUE - HOUR)
     read(sqlite_store, judged(order("1")))
     assert told(sqlite_store, DUE + 5 * HOUR) == ["job-late"]
+
+
+def test_a_merchant_just_added_has_missed_nothing_before(sqlite_store: Store, settings: Settings, clock: Any) -> None:
+    read(sqlite_store, judged(order("1")))
+    clock.shift(10 * DAYS)
+    sqlite_store.create_merchant("shop", domain="mail.example")
+
+    def late() -> set[str]:
+        now = datetime.now(UTC)
+        fares = how_jobs_fare(sqlite_store, scheduled_jobs(sqlite_store, settings), now)
+        return {one.merchant for one in fares if one.late_seconds}
+
+    assert late() == {"", "default"}
+    clock.shift(DAYS)
+    assert late() == {"", "default", "shop"}
 
 
 def test_a_run_that_a_clock_ahead_did_does_not_count(sqlite_store: Store, clock: Any) -> None:
