@@ -3,6 +3,8 @@
 import fcntl
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -24,6 +26,7 @@ from ion.contract.languages import tags
 from ion.delivery import Deliverer
 from ion.delivery.sftp_address import sftp_address
 from ion.errors import SettingError, StoreError, UnknownMerchantError
+from ion.files import write_whole
 from ion.notify import report
 from ion.retention import replace_erased_files
 from ion.store import (
@@ -253,6 +256,58 @@ def test_another_file_of_the_same_name_is_never_written_over(sqlite_store: Store
     (folder / "orders-1.csv").unlink()
     sqlite_store.retry_delivery(refused.delivery.id)
     assert [one.state for one in deliverer.run_once()] == ["done"]
+
+
+@pytest.mark.parametrize("name", ["orders-1.csv", "orders-1.csv.json", "latest-standard.csv", "latest-standard.json"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "socket", "folder"])
+def test_what_is_no_plain_file_is_neither_read_nor_written_nor_waited_for(
+    sqlite_store: Store, settings: Settings, tmp_path: Path, name: str, kind: str
+) -> None:
+    folder, elsewhere = _folder(settings), tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    path = folder / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(elsewhere)
+    if kind == "link":
+        elsewhere.write_bytes(b"precious")
+    publish(sqlite_store, b"one", "orders-1.csv")
+    deliverer = Deliverer(sqlite_store, settings)
+    (refused,) = deliverer.run_once()
+    assert refused.state == "failed" and f"{path} is a link, a pipe or a folder" in refused.detail
+    assert not elsewhere.exists() if kind != "link" else elsewhere.read_bytes() == b"precious"
+    path.rename(tmp_path / "moved")
+    sqlite_store.retry_delivery(refused.delivery.id)
+    assert [one.state for one in deliverer.run_once()] == ["done"]
+
+
+def test_a_link_that_is_put_there_while_a_file_is_written_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"precious")
+    (tmp_path / "latest.csv").symlink_to(tmp_path / "elsewhere")
+    write_whole(tmp_path / "latest.csv", lambda file: file.write(b"one"), follow=False)
+    assert (tmp_path / "elsewhere").read_bytes() == b"precious"
+    assert not (tmp_path / "latest.csv").is_symlink() and (tmp_path / "latest.csv").read_bytes() == b"one"
+
+
+def test_a_folder_that_somebody_keeps_locked_does_not_hold_up_the_others(
+    sqlite_store: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_room.folder, "LOCK_SECONDS", 0.05)
+    other = tmp_path / "other"
+    other.mkdir()
+    sqlite_store.add_delivery_target("default", "folder", str(other))
+    publish(sqlite_store, b"one", "orders-1.csv")
+    _folder(settings).mkdir(parents=True)
+    with (_folder(settings) / delivery_room.folder.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waits, done = Deliverer(sqlite_store, settings).run_once()
+    assert (waits.state, done.state) == ("retry", "done") and "is locked by another program" in waits.detail
+    assert (other / "orders-1.csv").read_bytes() == b"one"
 
 
 @pytest.mark.parametrize("name", ["../orders.csv", "a/b.csv", ".hidden.csv", "latest-standard.csv", "a\n.csv", ""])
