@@ -185,6 +185,35 @@ def test_a_range_is_answered_as_rfc_9110_says(asked: str, status: int, start: in
     assert answer_to("GET", {"range": asked, "if-range": '"tag"'}, '"tag"', 10) == answer
 
 
+def test_a_list_of_entity_tags_may_stand_in_several_lines(site: Site) -> None:
+    batch = publish(site.store, b"0123456789", "orders-1.csv")
+
+    def status(*lines: str) -> int:
+        connection = site.connection()
+        try:
+            connection.putrequest("GET", f"/v1/files/{batch.id}")
+            connection.putheader("Authorization", f"Bearer {site.token}")
+            for line in lines:
+                connection.putheader(*line.split(": "))
+            connection.endheaders()
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    tag = f'"{batch.sha256}"'
+    assert status('If-None-Match: "x"', f"If-None-Match: {tag}") == 304
+    assert status('If-Match: "x"', f"If-Match: {tag}") == 200
+    assert status('If-Match: "x"', f"If-Match: W/{tag}") == 412
+    assert status("Range: bytes=0-1", "Range: bytes=3-4") == 200  # two ranges: all octets
+    assert status("Range: bytes=0-1", f"If-Range: {tag}", 'If-Range: "x"') == 200
+
+
+@pytest.mark.parametrize("told", ["a:b", "::1%eth0", "1.2.3.4:55", "unknown", "", ", ,"])
+def test_an_address_that_a_proxy_tells_may_be_anything(site: Site, told: str) -> None:
+    assert site.ask("/v1/files", X_Forwarded_For=told).status == 200
+    assert site.ask("/v1/files", token="wrong", X_Forwarded_For=told).status == 401
+
+
 def test_a_fetch_that_was_cut_off_is_resumed_and_recorded_when_it_is_whole(site: Site) -> None:
     batch = publish(site.store, b"0123456789", "orders-1.csv")
     path, etag = f"/v1/files/{batch.id}", f'"{batch.sha256}"'

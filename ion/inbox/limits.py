@@ -48,10 +48,14 @@ class ByteBudget:
 
 
 def counted_address(address: str) -> str:
-    """What an address counts as: one of IPv6 as its /64, which one host usually has to itself."""
+    """What an address counts as: one of IPv6 as its /64, which one host usually has to itself. What is none, as a proxy
+    may tell it, counts as itself."""
     if ":" not in address:
         return address
-    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+    try:
+        return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+    except ValueError:
+        return address
 
 
 class Connections:

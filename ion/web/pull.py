@@ -78,7 +78,9 @@ def _file(store: Store, batch: Batch, token: PullToken, request: Request) -> Res
     if batch.erased_at is not None:
         raise HTTPException(HTTPStatus.GONE, "this file held an order that was erased since; its octets are removed")
     etag, size = f'"{batch.sha256}"', batch.size_bytes
-    answer = answer_to(request.method, request.headers, etag, size)
+    # Lines of one name are one list (RFC 9110, 5.3).
+    asked = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    answer = answer_to(request.method, asked, etag, size)
     headers = _PRIVATE | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Location": f"{PATH}/{batch.id}"}
     if answer.status is HTTPStatus.NOT_MODIFIED:
         return Response(status_code=answer.status, headers=headers)

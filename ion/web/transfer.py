@@ -23,7 +23,7 @@ class Answer:
 
 def answer_to(method: str, headers: Mapping[str, str], etag: str, size: int) -> Answer:
     """What to answer to a GET or HEAD of `size` octets whose strong entity tag is `etag` (with its quotes). `headers`:
-    of the request, in any case of letters."""
+    of the request, by their names in lower case."""
     if (wanted := headers.get("if-match")) is not None and not _has(wanted, etag, weak=False):
         return Answer(HTTPStatus.PRECONDITION_FAILED, 0, 0)
     if (known := headers.get("if-none-match")) is not None and _has(known, etag, weak=True):
