@@ -3,10 +3,11 @@
 import http.client
 import json
 import shutil
+import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from hashlib import sha256
@@ -19,7 +20,7 @@ from ion.config import Settings
 from ion.errors import SettingError, StoreError
 from ion.serve import Service
 from ion.store import ErasureKind, Store, Subject
-from ion.web import access, pull
+from ion.web import access, app, connection, pull
 from ion.web.server import WebServer
 from ion.web.transfer import answer_to
 from tests.batches import arrive, publish
@@ -316,6 +317,56 @@ def test_an_address_that_is_none_is_told_as_a_problem(site: Site, path: str) -> 
     got = site.ask(path)
     assert (got.status, got.headers["Content-Type"]) == (404, "application/problem+json")
     assert got.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_is_no_http_is_told_as_a_problem_too(site: Site) -> None:
+    with socket.create_connection((HOST, site.port), timeout=20) as client:
+        client.sendall(b"EHLO shop.example\r\n\r\n")
+        got = b"".join(iter(lambda: client.recv(4096), b""))
+    head, body = got.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in head
+    assert json.loads(body)["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET /v1/fi",
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /v1",
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1",
+    ],
+)
+def test_who_connects_and_does_not_say_what_for_is_hung_up_on(
+    site: Site, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+    with socket.create_connection((HOST, site.port), timeout=20) as client:
+        client.sendall(said)
+        got = b""
+        with suppress(ConnectionResetError):
+            got = b"".join(iter(lambda: client.recv(4096), b""))
+    assert got.count(b"HTTP/1.1 404") == said.count(b"nothing")
+
+
+def test_no_more_connections_are_open_than_may_be_and_then_others_are_served(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
+    with ExitStack() as opened:
+        for _ in range(3):
+            opened.enter_context(socket.create_connection((HOST, site.port)))
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            site.ask("/v1/files")
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 5)  # they have hung up, or will at once
+    assert site.ask("/v1/files").status == 200
+
+
+def test_more_requests_than_may_be_answered_at_a_time_are_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MOST_REQUESTS", 0)
+    got = site.ask("/v1/files")
+    assert (got.status, got.headers["Content-Type"]) == (503, "application/problem+json")
+    assert got.headers["Retry-After"] and got.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_what_only_reads_cannot_be_written_to(site: Site) -> None:

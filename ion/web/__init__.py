@@ -6,4 +6,5 @@ transfer   what a request for octets asks for: conditions and ranges
 access     who asks: bearer tokens, and those who guess
 problems   what went wrong, as application/problem+json
 server     the server around the application, its port and its certificate
+connection how long it waits for a request, how many may be open
 """

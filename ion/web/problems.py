@@ -5,6 +5,7 @@ What a client sent is not repeated in it, and what this program fell over is not
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -22,8 +23,12 @@ RETRY_SECONDS = 30
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response that tells of a problem, with a sentence a person can act on."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(body, status, dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse(problem_of(status, detail), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_of(status: int, detail: str) -> dict[str, Any]:
+    """The problem as JSON values."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
 def add_problems(app: FastAPI) -> None:

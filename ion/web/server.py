@@ -14,10 +14,10 @@ from ion.errors import SettingError
 from ion.inbox.tls import Certificate
 from ion.store import Store
 from ion.web.app import make_app
+from ion.web.connection import Connection
 
 log = structlog.get_logger("ion.web")
 
-MOST_REQUESTS = 200  # at one time; more get 503
 STOP_SECONDS = 5  # for what is being fetched when the program stops
 
 for _name in ("uvicorn", "uvicorn.access", "uvicorn.asgi", "uvicorn.error"):
@@ -41,9 +41,8 @@ class WebServer:
             server_header=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=Connection,
             ws="none",
-            limit_concurrency=MOST_REQUESTS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         config.load()
