@@ -163,6 +163,12 @@ def test_the_mail_that_brings_a_file_is_queued_with_the_end_of_its_delivery_or_n
     assert not store.check()["problems"]
 
 
+def test_a_profile_that_no_database_can_hold_has_no_files(store: Store) -> None:
+    publish(store, b"a", "a.csv")
+    for name in ("\0", "standard\0", "\ud800"):
+        assert store.batches("default", profile=name) == store.batches_after("default", 0, 1, profile=name) == ()
+
+
 def test_files_are_listed_by_their_ids_and_their_octets_come_in_parts(store: Store) -> None:
     store.create_merchant("shop", domain="mail.example")
     one = publish(store, bytes(range(256)), "orders-1.csv")

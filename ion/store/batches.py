@@ -25,7 +25,7 @@ from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.orders import ExportOrder, export_columns, export_order
 from ion.store.plain_sql import PlainSql
-from ion.store.types import DeliveryState, NotificationState, OrderState, utc_now
+from ion.store.types import DeliveryState, NotificationState, OrderState, storable, utc_now
 
 LEFT_OUT = {
     "test": "test",
@@ -316,7 +316,9 @@ class Batches(Database):
         if merchant is not None:
             query = query.where(col(batch.merchant) == merchant)
         if profile is not None:
-            query = query.join(table, col(table.id) == col(batch.profile_id)).where(col(table.name) == profile)
+            query = query.join(table, col(table.id) == col(batch.profile_id)).where(
+                col(table.name) == storable(profile)
+            )
         if business_date is not None:
             query = query.where(col(batch.business_date) == business_date)
         with self.reading() as connection:
@@ -330,7 +332,9 @@ class Batches(Database):
         batch, table = tables.Batch, tables.ExportProfile
         query = _batches().where(col(batch.merchant) == merchant, col(batch.id) > batch_id)
         if profile is not None:
-            query = query.join(table, col(table.id) == col(batch.profile_id)).where(col(table.name) == profile)
+            query = query.join(table, col(table.id) == col(batch.profile_id)).where(
+                col(table.name) == storable(profile)
+            )
         with self.reading() as connection:
             return tuple(batch_of_row(row) for row in connection.execute(query.order_by(col(batch.id)).limit(limit)))
 
