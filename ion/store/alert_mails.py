@@ -24,7 +24,7 @@ from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART
 from ion.store.outgoing import NewMail, insert_mail
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import ALERT_KIND, OutgoingKind, SubscriptionState, utc_now
+from ion.store.types import ALERT_KIND, OutgoingKind, SubscriptionState, UtcDateTime, utc_now
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,19 @@ class AlertMails(Database):
             for merchant, addresses in staff.items():
                 for address, locale in addresses.items():
                     queue(merchant, address, locale, [one for one in told if one.alert.merchant == merchant])
-            for one in told:
-                if one.alert.id in reached:
-                    # Never before its end, which a clock that was ahead may have noted: it would be told for ever.
-                    mailed_at = max(now, one.alert.over_at or now)
-                    connection.execute(
-                        sa.update(tables.Alert).where(col(tables.Alert.id) == one.alert.id).values(mailed_at=mailed_at)
-                    )
+            _mark_mailed(connection, [one.alert for one in told if one.alert.id in reached], now)
             return tuple(queued)
+
+
+def _mark_mailed(connection: sa.Connection, alerts: Sequence[Alert], now: datetime) -> None:
+    if not alerts:
+        return
+    table = tables.Alert
+    # Never before its end, which a clock that was ahead may have noted: it would be told for ever.
+    values = [{"of": one.id, "mailed": max(now, one.over_at or now)} for one in alerts]
+    of: sa.BindParameter[int] = sa.bindparam("of")
+    mailed: sa.BindParameter[datetime] = sa.bindparam("mailed", type_=UtcDateTime())
+    connection.execute(sa.update(table).where(col(table.id) == of).values(mailed_at=mailed), values)
 
 
 def _due(connection: sa.Connection, repeat: timedelta, now: datetime) -> list[DueAlert]:

@@ -25,7 +25,7 @@ from ion.store.engine import Database, insert_new
 from ion.store.merchants import lock_merchant
 from ion.store.messages import CLOCKS_APART
 from ion.store.tables import DEFAULT_MERCHANT
-from ion.store.types import storable, utc_now
+from ion.store.types import UtcDateTime, storable, utc_now
 
 SETTLES = timedelta(minutes=10)
 """What comes back within this time was never over."""
@@ -113,7 +113,7 @@ class Alerts(Database):
             known = _known(connection, [kind]).get((kind, subject))
             if known is None or known.over_at is not None:
                 return False
-            _end(connection, known, now)
+            _end(connection, [known], now)
             return True
 
     def settle_alerts(
@@ -132,10 +132,13 @@ class Alerts(Database):
         with self.writing() as connection:
             lock_merchant(connection, DEFAULT_MERCHANT)  # two programs that look at once raise and end it once
             known = _known(connection, kinds)
-            raised = {key for key, cause in causes.items() if _apply(connection, cause, known.get(key), now)}
+            new = [_row(cause, now) for key, cause in causes.items() if key not in known]
+            if new:  # at once: a storm of them must not hold up whoever else writes
+                connection.execute(sa.insert(tables.Alert), new)
+            back = {key for key, one in known.items() if key in causes and _apply(connection, causes[key], one, now)}
+            raised = back | (causes.keys() - known.keys())
             ended = [one for key, one in known.items() if one.over_at is None and key not in causes]
-            for one in ended:
-                _end(connection, one, now)
+            _end(connection, ended, now)
             after = _known(connection, kinds)
         return tuple(after[key] for key in sorted(raised)), tuple(ended)
 
@@ -222,8 +225,15 @@ def _row(cause: Cause, now: datetime) -> dict[str, Any]:
     }
 
 
-def _end(connection: sa.Connection, alert: Alert, now: datetime) -> None:
-    values: dict[str, Any] = {"over_at": now}
-    if alert.mailed_at is not None and alert.mailed_at >= now:  # by a clock that was ahead: its end is still to be told
-        values["mailed_at"] = now - timedelta(microseconds=1)
-    connection.execute(sa.update(tables.Alert).where(col(tables.Alert.id) == alert.id).values(**values))
+def _end(connection: sa.Connection, alerts: Sequence[Alert], now: datetime) -> None:
+    if not alerts:
+        return
+    table = tables.Alert
+    values = [
+        # Told by a clock that was ahead: its end is still to be told.
+        {"of": one.id, "mailed": one.mailed_at and min(one.mailed_at, now - timedelta(microseconds=1))}
+        for one in alerts
+    ]
+    of: sa.BindParameter[int] = sa.bindparam("of")
+    mailed: sa.BindParameter[datetime] = sa.bindparam("mailed", type_=UtcDateTime())
+    connection.execute(sa.update(table).where(col(table.id) == of).values(over_at=now, mailed_at=mailed), values)
