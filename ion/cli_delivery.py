@@ -45,7 +45,7 @@ def deliver(
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Only the files of this profile.")] = None,
     stop: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Deliver there no more; '' is the own export folder.")
+        str | None, typer.Option(metavar="ADDRESS", help="Deliver there no more: `to` of a place that is listed.")
     ] = None,
 ) -> None:
     """Have a merchant's published files go to a place too, from the next one on. Without a kind: list the places."""
@@ -55,7 +55,8 @@ def deliver(
     with opened_store(settings) as store:
         store.merchant(name)
         if stop is not None:
-            targets = store.stop_delivery_target(name, stop)
+            is_own_folder = stop == str(settings.exports / name)
+            targets = store.stop_delivery_target(name, "" if is_own_folder else stop)
         elif kind is not None:
             place = _checked_address(kind, address or "", settings)
             known = [one.name for one in store.export_profiles(name)]

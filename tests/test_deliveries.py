@@ -335,7 +335,7 @@ def test_a_folder_that_is_not_there_now_gets_the_file_when_it_is(
     publish(sqlite_store, b"one", "orders-1.csv")
     deliverer = Deliverer(sqlite_store, settings)
     (waits,) = deliverer.run_once()
-    assert waits.state == "retry" and "No such file or directory" in waits.detail
+    assert waits.state == "retry" and f"the folder {mount} is not there; mount it or make it" in waits.detail
     assert not mount.exists()
     mount.mkdir()
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):
@@ -737,7 +737,7 @@ def test_places_are_added_listed_and_stopped_by_command(ion: IonHere, tmp_path: 
     assert (added["to"], added["profile"], added["active"]) == (str(shop), "xlsx", True)
     own = ion.data_dir / "exports" / "default"
     assert [one["to"] for one in ion.lines("merchant", "deliver", "default")] == [str(own), str(shop)]
-    ion.run("merchant", "deliver", "default", "--stop", "")
+    ion.run("merchant", "deliver", "default", "--stop", own)
     ion.run("merchant", "deliver", "default", "--stop", shop)
     assert [one["active"] for one in ion.lines("merchant", "deliver", "default")] == [False, False]
     ion.run("merchant", "deliver", "default", "--stop", shop, status=1)

@@ -62,6 +62,8 @@ def deliver_to_folder(store: Store, folder: Path, delivery: Delivery, octets: by
                 raise
             return str(copies[0][0])
     except OSError as error:
+        if not os.path.isdir(folder):  # noqa: PTH112  # `Path.is_dir` raises where it may not look
+            raise FolderError(f"the folder {folder} is not there; mount it or make it, it is tried again") from error
         raise FolderError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
 
 
