@@ -105,6 +105,17 @@ def test_negative_amounts_in_a_fixed_form_are_not_guarded_and_rounding_is_said()
     assert summary.notes == ("order GE12345678GB: the column A was rounded to 2 decimals",)
 
 
+def test_an_amount_that_brings_its_own_currency_is_given_no_decimals_and_this_is_said() -> None:
+    order = hub_order().model_copy(
+        update={"lines": (LineItem(quantity=Decimal(1), unit_price_customer=money("64", None)),)}
+    )
+    octets, summary = exported([Stored(order)], custom_profile("erp", column(field="unit_price_customer", decimals=2)))
+    assert octets == b"A\r\n64 (no currency stated)\r\n"
+    assert summary.notes == (
+        "order GE12345678GB: the column A holds no plain number, and was left as it is: 64 (no currency stated)",
+    )
+
+
 def test_what_windows_1252_cannot_say_is_a_question_mark_and_said() -> None:
     profile = custom_profile(
         "erp",

@@ -223,6 +223,8 @@ def _form(table: str, declared: Mapping[str, Any], name: str, decimal_mark: str)
             cell = _dated(entry, what, cell, date)
         if decimals is not None and isinstance(cell, Decimal | int):
             return Digits(f"{rounded(entry, what, Decimal(cell), decimals):.{decimals}f}".replace(".", decimal_mark))
+        if decimals is not None and isinstance(cell, str):
+            entry.say(f"{what} holds no plain number, and was left as it is: {cell}")
         if case is not None and isinstance(cell, str):
             cell = _CASES[case](cell)
         return shortened(entry, what, cell, longest) if longest is not None and isinstance(cell, str) else cell

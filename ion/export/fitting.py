@@ -47,12 +47,14 @@ def rounded(entry: Entry, what: str, number: Decimal, places: int) -> Decimal:
 
 
 def price(entry: Entry, what: str, money: Money | None, *, places: int | None = None) -> Cell:
-    """The amount in the order's customer currency; one in another currency is text that brings its own."""
+    """The amount in the order's customer currency; one in another currency, or in none that is stated, is text that
+    says so."""
     amount = amount_in(customer_currency(entry.order), money)
     if amount is None:
         entry.say(f"{what} is not stated")
-    elif isinstance(amount, str):
-        entry.say(f"{what} is stated in another currency than the order's: {amount}")
+    elif money and isinstance(amount, str):
+        how = "in another currency than the order's" if money.currency else "without a currency"
+        entry.say(f"{what} is stated {how}: {amount}")
     return rounded(entry, what, amount, places) if places is not None and isinstance(amount, Decimal) else amount
 
 
