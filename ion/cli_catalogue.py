@@ -15,15 +15,25 @@ OfMerchant = Annotated[str, typer.Option("--merchant", "-m", help="The merchant'
 @catalogue_app.command("load", epilog="Example: ion catalogue load articles.csv --replace --dry-run")
 def catalogue_load(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with a column sku; - reads stdin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV with a column sku, as orders state it, and any of own_sku, name, hs_code, country_of_origin, "
+            "weight, weight_unit; - reads stdin.",
+        ),
+    ],
     merchant: OfMerchant = "default",
     replace: Annotated[bool, typer.Option("--replace", help="Articles that are not in the file go.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
 ) -> None:
     """Take a CSV of articles into the catalogue, all of it or nothing."""
-    from ion.export.catalogue import read_catalogue
+    from ion.export.catalogue import passed_over, read_catalogue
 
-    items = read_catalogue(read_octets(file))
+    octets = read_octets(file)
+    items = read_catalogue(octets)
+    if unknown := passed_over(octets):
+        typer.echo(f"columns that are nothing of an article were passed over: {', '.join(unknown)}", err=True)
     with opened_store(settings_of(context)) as store:
         print_json(asdict(store.load_catalogue(merchant, items, replace=replace, dry_run=dry_run)))
 

@@ -113,6 +113,10 @@ def test_the_commands_load_show_and_tell_what_is_unknown(run: Run, data: Path, t
     (line,) = run("catalogue", "show").lines
     assert (line["sku"], line["hs_code"], line["weight"], line["name"]) == ("AB-1", "6912.00", "0.25", None)
     assert run("catalogue", "unknown").lines == [{"sku": "CD-2", "name": "Cup", "orders": 1}]
+    file.write_text("SKU;HS Code;Wieght\nAB-1;6912.00;0.25\n", "utf-8")
+    misspelt = run("catalogue", "load", file, "--dry-run")
+    assert (misspelt.status, misspelt.lines[0]["changed"]) == (0, 1)
+    assert "passed over: Wieght" in misspelt.err
     file.write_text("article;name\n1;2\n", "utf-8")
     broken = run("catalogue", "load", file, "--replace")
     assert (broken.status, broken.lines) == (1, [])

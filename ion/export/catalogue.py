@@ -70,6 +70,13 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
     return tuple(items.values())
 
 
+def passed_over(octets: bytes) -> tuple[str, ...]:
+    """The headings of such a CSV that `read_catalogue` takes for no field: perhaps one is only misspelt. Raises
+    CatalogueError."""
+    heading = next(_rows(_text(octets)), [])
+    return tuple(name.strip()[:40] for name in heading if name.strip() and _field(name) is None)
+
+
 def _text(octets: bytes) -> str:
     if len(octets) > MAX_OCTETS:
         raise CatalogueError(f"the catalogue has {len(octets)} octets; at most {MAX_OCTETS} are read")
@@ -101,7 +108,7 @@ def _columns(heading: list[str]) -> dict[str, int]:
     """Field → its place in a row."""
     found: dict[str, int] = {}
     for place, name in enumerate(heading):
-        field = _FIELD_OF.get(re.sub(r"[\W_]", "", name.casefold()))
+        field = _field(name)
         if field in found:
             raise CatalogueError(f"row 1: columns {heading[found[field]]!r} and {name!r} both mean {field}; remove one")
         if field:
@@ -110,6 +117,10 @@ def _columns(heading: list[str]) -> dict[str, int]:
         shown = ", ".join(repr(name[:40]) for name in heading[:10]) or "none"
         raise CatalogueError(f"row 1: no column sku; found {shown}")
     return found
+
+
+def _field(heading: str) -> str | None:
+    return _FIELD_OF.get(re.sub(r"[\W_]", "", heading.casefold()))
 
 
 def _item(number: int, row: list[str], columns: dict[str, int]) -> CatalogueItem:
