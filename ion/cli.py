@@ -180,7 +180,8 @@ def serve(
     smtp_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     smtp_port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
 ) -> None:
-    """Receive order mail by SMTP, read it, and write the nightly files. Ends cleanly on SIGTERM or Ctrl-C."""
+    """Do all that runs by itself: receive mail by SMTP and IMAP, read it, send, publish and deliver the nightly files,
+    serve them over HTTP where `web_port` is set, look for what needs a person. Ends cleanly on SIGTERM or Ctrl-C."""
     from ion.serve import serve_forever
 
     serve_forever(settings_of(context, smtp_host=smtp_host, smtp_port=smtp_port))

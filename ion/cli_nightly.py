@@ -51,13 +51,13 @@ def batches(
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only files of this profile.")] = None,
     limit: Annotated[int, typer.Option(help="Only so many, the newest.", min=1)] = 100,
     get: Annotated[
-        int | None, typer.Option("--get", metavar="NUMBER", help="Fetch this one again, byte for byte.")
+        int | None, typer.Option("--get", metavar="ID", help="Fetch the one of this id again, byte for byte.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write it to; without it, under its own name here.")
     ] = None,
 ) -> None:
-    """The published files, newest first, with who fetched them when; or one of them once more."""
+    """The published files, newest first, with who fetched them when; or one of them once more. JSON Lines."""
     with opened_store(settings_of(context)) as store:
         if get is not None:
             _fetch_again(store, get, output)

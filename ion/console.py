@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -109,9 +110,9 @@ def counted(items: Iterator[T], what: str) -> Iterator[T]:
 
 
 def print_json(line: dict[str, Any]) -> None:
-    """One JSON line on stdout, at once. Raises IonError where it cannot be written."""
+    """One JSON line on stdout, at once; times as ISO 8601. Raises IonError where it cannot be written."""
     try:
-        sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(line, ensure_ascii=False, default=_plain) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -119,6 +120,10 @@ def print_json(line: dict[str, Any]) -> None:
         # Python would try again, and fail again, when it ends.
         sys.stdout = io.StringIO()
         raise IonError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def report(name: str, error: IonError) -> bool:

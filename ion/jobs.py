@@ -52,11 +52,11 @@ class JobStatus:
     failed: JobRun | None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, for people."""
+        """As plain values, for people; `merchant`: None where the job is for all."""
         run = self.last_run
         return {
             "job": self.job,
-            "merchant": self.merchant,
+            "merchant": self.merchant or None,
             "business_date": self.business_date,
             "state": self.state,
             "due_at": self.due_at,

@@ -534,7 +534,8 @@ def test_ion_jobs_tells_the_last_run_and_the_next_time(database: Path, tmp_path:
     assert run is not None
     store.finish_job_run(run, JobState.DONE, {"removed": 0})
     store.close()
-    nightly, _, retention = ion.lines("jobs")
+    nightly, self_check, retention = ion.lines("jobs")
+    assert (self_check["merchant"], retention["merchant"]) == (None, None)
     assert (nightly["job"], nightly["merchant"], nightly["last_run"]) == ("nightly", "default", None)
     assert (nightly["state"], nightly["late_seconds"]) == (None, 0)
     assert (retention["state"], retention["late_seconds"], retention["failed"]) == ("done", 0, False)

@@ -162,7 +162,10 @@ class Batches(Database):
             if known is None:
                 raise NoSuchProfileError(f"merchant {merchant} has no profile {name!r} in use")
             if known.is_primary:
-                raise StoreError(f"{name} is the primary profile of {merchant}; make another one primary first")
+                raise StoreError(
+                    f"{name} is the primary profile of {merchant}; make another one primary first "
+                    "(--use PROFILE --primary)"
+                )
             connection.execute(sa.update(table).where(*of_name).values(active=False))
             connection.execute(sa.delete(tables.ExportDue).where(col(tables.ExportDue.profile_id) == known.id))
 
