@@ -104,7 +104,7 @@ def relaying(
     try:
         yield found
     finally:
-        server.close()
+        loop.call_soon_threadsafe(server.close)  # not from here: a connection may be ending at this moment
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         for task in asyncio.all_tasks(loop):

@@ -38,6 +38,7 @@ from tests.orders import (
     small_order,
 )
 from tests.revisions import HOSTILE, OLD_SEAL, earlier, revised, sent_again
+from tests.thinning import one_in
 
 each_tag = pytest.mark.parametrize("tag", tags())
 IN_THE_SUITE, IN_THE_LONG_RUN, SHARDS = 120, 6000, 6
@@ -335,7 +336,7 @@ def test_a_changed_order_comes_back_exactly_from_each_carrier_alone(tag: str) ->
         _exact(raw, order)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", one_in(3, HOSTILE))
 def test_no_value_of_the_earlier_order_is_read_or_looks_like_a_label_in_any_language(name: str) -> None:
     order = hub_order().model_copy(update={"lines": small_order().lines})
     for tag in tags()[list(HOSTILE).index(name) % 8 :: 8]:
@@ -353,6 +354,7 @@ def test_no_value_of_the_earlier_order_is_read_or_looks_like_a_label_in_any_lang
         _exact(mail_of(text=text, html=html, json=document), order)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_mail_that_lost_its_title_shows_nothing_of_the_earlier_order(name: str) -> None:
     """Without the title the reader looks for headings and labels everywhere."""
@@ -421,6 +423,7 @@ def _held(count: int, first: int) -> Counter[str]:
     return outcomes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_changed_order_that_was_forwarded_is_exact_or_no_carrier_arrived_whole(shard: int) -> None:
     size = IN_THE_SUITE // SHARDS

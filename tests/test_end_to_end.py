@@ -140,6 +140,7 @@ def test_a_mail_is_in_the_database_with_its_250_and_in_the_export_two_seconds_la
     assert ion.lines("check")[0]["problems"] == []
 
 
+@pytest.mark.long
 def test_the_program_ends_well_however_often_it_is_told_to(tmp_path: Path) -> None:
     process = Ion(tmp_path / "data").start("serve", "--smtp-port", "0")
     try:
@@ -189,6 +190,7 @@ def test_swaks_can_deliver_and_is_refused_for_an_unknown_recipient(serving: tupl
     )
 
 
+@pytest.mark.long
 def test_a_notification_of_another_installation_is_sealed_with_its_key_and_review_without(tmp_path: Path) -> None:
     sender, receiver, stranger = (IonHere(tmp_path / name) for name in ("sender", "receiver", "stranger"))
     mail = tmp_path / "order.eml"
@@ -245,6 +247,7 @@ def test_ingested_files_go_the_same_way_as_mail_and_twice_is_once(ion: IonHere, 
     assert _exported(ion)
 
 
+@pytest.mark.long
 def test_exit_statuses_tell_usage_configuration_and_unreachable_servers_apart(
     ion: IonHere, alone: Ion, tmp_path: Path
 ) -> None:
@@ -279,6 +282,7 @@ def test_send_hands_the_mail_to_the_relay_once_and_a_retry_sends_the_same_messag
     assert (_count(receiver, "message", "sent"), _count(receiver, "orders", "sent")) == (1, 1)
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_ends_the_program_with_one_sentence(alone: Ion) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -288,6 +292,7 @@ def test_a_port_that_is_taken_ends_the_program_with_one_sentence(alone: Ion) -> 
     assert str(port) in messages.decode()
 
 
+@pytest.mark.long
 def test_old_addresses_are_closed_and_the_newest_stays(ion: IonHere, alone: Ion) -> None:
     first = alone.lines("merchant", "list")[0]["addresses"]
     both = alone.lines("merchant", "rotate-address", "default")[0]["addresses"]
@@ -316,6 +321,7 @@ def test_the_name_of_a_file_says_what_is_exported_and_never_something_else(ion: 
     assert "profile xlsx writes .xlsx" in ion.messages and not (tmp_path / "other.csv").exists()
 
 
+@pytest.mark.long
 def test_a_full_standard_output_is_one_sentence(alone: Ion, tmp_path: Path) -> None:
     mail = tmp_path / "lunch.eml"
     mail.write_bytes(b"Subject: lunch\r\n\r\nat noon?\r\n")

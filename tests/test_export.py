@@ -29,6 +29,7 @@ from ion.files import write_whole
 from ion.order import Address, LineItem, Order, Pair, Totals
 from tests.exports import AT, BERLIN, TWO, Stored, bare_order, exported, hub_order, money, rows_of, stored_samples
 from tests.orders import full_order, guarded_orders, long_order, model_leaves, orders, small_order
+from tests.thinning import one_in
 
 GOLDEN = Path(__file__).parent / "golden"
 EXCEL = ("excel-en", "excel-de", "excel-fr")
@@ -144,6 +145,7 @@ def without(value: Any, steps: list[str]) -> None:
         without(item, rest)
 
 
+@pytest.mark.long
 def test_every_leaf_of_an_order_is_in_the_standard_file_or_has_a_reason_not_to_be() -> None:
     everything = full_order(blocks=1)
     values = everything.to_json()
@@ -233,6 +235,7 @@ def test_pairs_can_be_told_apart_again_whatever_they_hold() -> None:
     assert pairs_text(pairs) == r"a\=b=c\;d=e; f\=g; h=; i=\\"
 
 
+@pytest.mark.long
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(orders(), max_size=3))
 def test_any_order_read_back_by_the_standard_library_is_what_was_written(found: list[Order]) -> None:
@@ -312,7 +315,7 @@ def hostile_order(text: str) -> Order:
     )
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", one_in(3, HOSTILE))
 def test_no_cell_of_a_spreadsheet_is_a_formula_a_link_or_a_number_by_accident(text: str) -> None:
     book = book_of(exported([Stored(hostile_order(text), warnings=(text,), merchant=text)], "xlsx")[0])
     for sheet in book:
@@ -425,6 +428,7 @@ def test_the_same_orders_give_the_same_octets() -> None:
         assert exported(TWO, profile)[0] == exported(TWO, profile)[0]
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(orders())
 def test_any_order_makes_a_spreadsheet_that_opens(order: Order) -> None:

@@ -19,6 +19,7 @@ from ion.order import Address, Order
 from tests.exports import AT, BERLIN, TWO, Stored, hub_order
 from tests.orders import full_order
 from tests.spreadsheets import opened
+from tests.thinning import one_in
 
 LOCALES = {"en-US": "excel-en", "de": "excel-de", "fr": "excel-fr"}
 FULL_WIDTH = "＝＋－＠"
@@ -89,7 +90,7 @@ def agrees(cell: Cell, found: Any, guard: Guard) -> bool:
     return bool((found or None) == (guarded(cell, guard) if isinstance(cell, str) and cell else None))
 
 
-@pytest.fixture(scope="module", params=LOCALES)
+@pytest.fixture(scope="module", params=one_in(3, LOCALES))
 def locale(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -158,6 +159,7 @@ def test_a_csv_for_excel_calculates_nothing_where_the_wrong_delimiter_is_taken(f
     assert active(opened([path], folder, "en-US", delimiter=delimiter)[path.stem]) == []
 
 
+@pytest.mark.long
 def test_an_import_calculates_nothing_in_a_spreadsheet(folder: Path) -> None:
     stored = hostile(list(injections()), 20)
     paths = []

@@ -60,7 +60,7 @@ def test_twenty_thousand_orders_come_back_exactly_or_no_carrier_arrived_whole(sh
     assert outcomes["exact"] > 0.8 * size, outcomes
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", one_in(3, CLIENTS))
 def test_each_client_in_each_language_returns_the_usual_order(client: str) -> None:
     """The client's language beside the mail's: the words around a mail, whatever they are, are never in the way."""
     grades = []
@@ -296,6 +296,7 @@ def _edited_json(body: str, old: str, new: str) -> str:
     return body.replace(f'"{pairs.get(old, old)}', f'"{news.get(new, new)}')
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("client", "edit"), one_in(4, ("gmail", "outlook", "mutt-quoted", "apple", "thunderbird", "claws"), _EDITS)
 )

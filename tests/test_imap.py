@@ -61,6 +61,7 @@ def state_of(store: Store) -> tuple[str, str | None]:
 # The servers of the tests
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["running_dovecot()", "pymap_server(Path(sys.argv[1]))"])
 def test_a_server_ends_with_the_program_that_started_it(server: str, tmp_path: Path) -> None:
     program("dovecot" if shutil.which("dovecot") else "/usr/sbin/dovecot")

@@ -100,6 +100,7 @@ def check(store: Store, box: Mailbox, after: str) -> None:
         assert [r"\Seen" in flags for flags in left] == [after == "flag"] * len(box.delivered)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_in_the_middle_loses_and_doubles_nothing(
     kind: Kind, store: Store, dovecot: Server, impatient: None

@@ -202,6 +202,7 @@ def test_the_commands_name_an_account_that_is_not_there(tmp_path: Path) -> None:
         listed(str(_file(tmp_path, "")), tmp_path / "data")
 
 
+@pytest.mark.long
 def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot: Server) -> None:
     user = uuid.uuid4().hex
     dovecot.deliver(user, [mail(1)])

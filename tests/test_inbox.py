@@ -380,6 +380,7 @@ def _send_until_it_breaks(port: int, address: str, sender: int, promised: list[b
         return  # it was killed
 
 
+@pytest.mark.long
 def test_a_killed_listener_has_kept_every_message_it_promised(store: Store, database: Path) -> None:
     address = an_address(store)
     promised: list[bytes] = []

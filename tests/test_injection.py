@@ -482,6 +482,7 @@ def test_a_mail_that_holds_the_words_of_the_dialogue_arrives_whole_and_alone(rel
     assert relay.mails[before:] == [(SENDER, (RECIPIENT,), raw)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", HOSTILE[::3], ids=range(len(HOSTILE[::3])))
 def test_the_envelope_of_a_mail_has_the_addresses_of_its_header(
     value: str, store: Store, relay: Sink, tmp_path: Path

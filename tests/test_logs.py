@@ -195,6 +195,7 @@ def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path)
     assert "applied" in logged and "review" in logged
 
 
+@pytest.mark.long
 def test_no_marker_of_a_mail_or_an_account_is_in_any_log_of_a_fetch_nor_of_a_confirmation(
     ion: Ion, tmp_path: Path, dovecot: Server
 ) -> None:

@@ -20,6 +20,7 @@ from ion.payloads import read_payloads
 from ion.reading import read_message
 from tests.orders import KEY, SOME_TAGS, bodies_of, full_order, guarded_orders, mail_of, rendered, small_order
 from tests.programs import missing
+from tests.thinning import one_in
 
 WIDTHS = (320, 480, 768, 1200)
 READABLE = 4.5  # WCAG 2.2, 1.4.3: contrast of text that is not large
@@ -149,6 +150,7 @@ def test_a_page_that_is_too_wide_is_measured_as_such(chromium: Chromium) -> None
 # Order and structure
 
 
+@pytest.mark.long
 @some_tags
 def test_what_is_seen_and_what_is_heard_come_in_one_order(tag: str) -> None:
     html = _html(full_order(), tag)
@@ -183,8 +185,7 @@ def test_nothing_is_dropped_or_blocked(name: str, tag: str) -> None:
 # Without styles
 
 
-@pytest.mark.parametrize("tag", ["en", "de", "ja", "ar"])
-@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize(("tag", "name"), one_in(4, ["en", "de", "ja", "ar"], HARD))
 def test_without_its_styles_the_mail_tells_the_same(name: str, tag: str) -> None:
     html = _html(HARD[name], tag)
     without_sheet = re.sub(r"(?s)<style>.*?</style>", "", html)

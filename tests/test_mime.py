@@ -245,6 +245,7 @@ _alike = st.builds(lambda start, lines, end: (start + "\n".join(lines)).replace(
 _mixed = st.lists(st.tuples(st.sampled_from(_LINES), _line_ends).map("".join), max_size=30).map("".join)
 
 
+@pytest.mark.long
 @given((_alike | _mixed).map(str.encode))
 @settings(max_examples=1000, deadline=None)
 def test_any_lines_are_split_as_the_library_splits_them(raw: bytes) -> None:
@@ -348,6 +349,7 @@ def test_as_many_parts_headers_and_levels_as_are_allowed_are_read() -> None:
     assert body.place.count("/") == MAX_DEPTH
 
 
+@pytest.mark.long
 def test_hostile_mails_take_no_more_than_their_length() -> None:
     """Each in a few seconds of processor time, where a cost with the square of the length would take minutes."""
     done = subprocess.run([sys.executable, "-m", hostile_mime.__name__], capture_output=True, check=False, timeout=300)

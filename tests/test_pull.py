@@ -508,6 +508,7 @@ def test_a_token_is_printed_once_listed_without_itself_and_revoked(database: Pat
     assert "web_port is not set" in ion.messages
 
 
+@pytest.mark.long
 def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path, sqlite_store: Store) -> None:
     publish(sqlite_store, b"one", "orders-1.csv")
     token = sqlite_store.create_pull_token("default", "nightly")

@@ -47,6 +47,7 @@ def again(store: Store, *keys: Key, apply: bool = True, **chosen: Any) -> list[M
     return [one for one in found if isinstance(one, MessageChange)]
 
 
+@pytest.mark.long
 def test_all_sample_mails_read_again_change_nothing(sqlite_store: Store) -> None:
     for path in SAMPLES:
         received(sqlite_store, path.read_bytes())
@@ -291,6 +292,7 @@ def believe(store: Store) -> None:
     store.add_trust_rule("default", "recipient", ORDERS)
 
 
+@pytest.mark.long
 def test_a_mail_held_for_want_of_a_trust_rule_is_an_order_once_the_rule_is_there(store: Store, dns: str) -> None:
     signed_and_held(store, "T1")
     assert reread_change(store, dns).change == "same"

@@ -102,6 +102,7 @@ def test_smtp_source_delivers_every_message(
     assert len(kept(database)) == 100
 
 
+@pytest.mark.long
 def test_no_250_is_sent_before_its_sync(tmp_path: Path) -> None:
     """By the program's system calls: for each message a sync of the write-ahead log began after the message had been
     written to it, and ended before the 250 was sent."""
@@ -154,6 +155,7 @@ def _calls(trace: str) -> Iterator[tuple[int, int, str]]:
             yield at, at, call
 
 
+@pytest.mark.long
 def test_a_stop_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path, database: Path) -> None:
     acknowledged: list[bytes] = []
     with _program(tmp_path) as (pid, port, address):

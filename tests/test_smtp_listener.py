@@ -314,6 +314,7 @@ def test_mail_beyond_the_byte_budget_is_put_off_while_others_go_on(store: Store,
     assert [len(raw) for raw in kept(database)] == [90_002, 90_002]
 
 
+@pytest.mark.long
 def test_a_client_that_takes_no_answers_is_not_answered_for_ever(store: Store) -> None:
     with listening(store, limits=Limits(max_commands=10**9)) as listener, Raw(listener) as client:
         client.socket.settimeout(1)
@@ -328,6 +329,7 @@ def test_a_client_that_takes_no_answers_is_not_answered_for_ever(store: Store) -
 # Deadlines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("limits", "begun", "dripped"),
     [

@@ -75,6 +75,7 @@ def _open(url: str) -> None:
     open_store(url).close()
 
 
+@pytest.mark.long
 def test_processes_that_open_an_empty_database_at_once_all_succeed(empty_url: str) -> None:
     processes = [FORKSERVER.Process(target=_open, args=(empty_url,)) for _ in range(4)]
     for process in processes:
@@ -150,6 +151,7 @@ def test_two_writers_never_overwrite_each_other(store: Store) -> None:
     assert table_of(store, "SELECT sender FROM merchant") == [("100",)]
 
 
+@pytest.mark.long
 def test_threads_that_create_databases_at_once_each_create_their_own(tmp_path: Path) -> None:
     """In a process of its own: it was ended by a segmentation fault."""
     opening = """

@@ -355,6 +355,7 @@ def test_preview_writes_the_mail_and_says_what_it_lacks_without_a_chromium(ion: 
     assert all(f'href="{name}"' in index for name in names)
 
 
+@pytest.mark.long
 def test_preview_makes_pictures_wide_and_narrow_light_and_dark(ion: Ion, tmp_path: Path) -> None:
     if Chromium.find() is None:
         missing(f"one of the programs {', '.join(PROGRAMS)}")

@@ -51,6 +51,7 @@ from tests.genuine import WAYS, genuine_mails
 from tests.orders import small_order
 from tests.signers import NameServer, name_server, signer
 from tests.stores import Problem, claimed, judged, table_of
+from tests.thinning import one_in
 
 OURS = "mx.ours.example"
 BELIEVING = (
@@ -136,7 +137,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 # Forged
 
 
-@pytest.mark.parametrize("name", FORGERIES)
+@pytest.mark.parametrize("name", one_in(4, FORGERIES))
 def test_a_forged_mail_is_not_exported_by_default_nor_where_all_are_believed(name: str, running: Running) -> None:
     number = list(FORGERIES).index(name)
     trusting = running.shop(f"trusting-{number}", *BELIEVING)
@@ -312,6 +313,7 @@ def test_a_name_server_that_stays_silent_leaves_the_mail_held(
     assert found.state == "held" and "could not be looked up" in found.reason
 
 
+@pytest.mark.long
 def test_a_mail_on_which_the_examination_hangs_is_held_and_the_next_is_believed(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

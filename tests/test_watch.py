@@ -302,6 +302,7 @@ def test_the_program_that_serves_sends_what_appears_in_its_folder(folder: Path, 
         assert relay.told == ["orders@shop.example"] and _names(folder / "done") == ["a.json"]
 
 
+@pytest.mark.long
 def test_the_command_watches_until_sigterm_and_says_what_became_of_each_file(folder: Path, tmp_path: Path) -> None:
     with relaying() as relay:
         ion = Ion(tmp_path / "watching", ION_RELAY_PORT=str(relay.port))

@@ -137,6 +137,7 @@ def test_the_child_has_no_database(odd: Worker, store: Store) -> None:
     assert table_of(store, "SELECT last_error FROM message") == [("reading raised imported",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("raw", "cause"),
     [
@@ -273,6 +274,7 @@ def test_an_order_that_the_database_refuses_is_quarantined_and_the_others_go_on(
     assert (states[0] == "quarantined") == (any_store.folder is None)
 
 
+@pytest.mark.long
 def test_a_halted_child_is_given_up() -> None:
     """One that gets no signal of its own: the parent's clock ends it."""
     reader = Reader(1, read_oddly)
@@ -379,6 +381,7 @@ def test_a_message_that_fails_once_is_read(odd: Worker, store: Store, tmp_path: 
     assert store.counts()["ignored"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failing", ["keys", "store"])
 def test_trouble_around_the_reading_puts_the_message_back(
     failing: str, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -459,6 +462,7 @@ def test_stopping_finishes_a_message_under_way(odd: Worker, store: Store) -> Non
     assert store.counts()["ignored"] == 1
 
 
+@pytest.mark.long
 def test_stopping_gives_a_message_back_that_takes_too_long(store: Store) -> None:
     worker = Worker(store, keys_for, timeout_seconds=60, read=read_oddly)
     received(store, b"hang")
@@ -472,6 +476,7 @@ def test_stopping_gives_a_message_back_that_takes_too_long(store: Store) -> None
     assert table_of(store, "SELECT attempts, failures FROM message") == [(0, 0)]
 
 
+@pytest.mark.long
 def test_several_readers_share_the_work_and_one_that_hangs_holds_up_nobody(store: Store) -> None:
     worker = Worker(store, keys_for, timeout_seconds=4, readers=2, read=read_oddly)
     received(store, b"hang")
@@ -500,6 +505,7 @@ def test_a_child_is_replaced_after_many_messages(monkeypatch: pytest.MonkeyPatch
     assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
 
 
+@pytest.mark.long
 def test_a_child_ends_with_its_parent() -> None:
     program = (
         "import os, signal, threading; from ion.reader import Reader; from ion.reading import Problem, read_message\n"

@@ -22,6 +22,7 @@ def _of(figures: dict[str, Any], names: tuple[str, ...] | dict[str, Any]) -> dic
     return {name: figures[name] for name in names}
 
 
+@pytest.mark.long
 def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_and_sigterm(tmp_path: Path) -> None:
     point = "after the commit of message"  # and before its 250
     figures = kills.kill_and_count(tmp_path, most=1, seed=7, clients=1, points=(point,))
@@ -54,6 +55,7 @@ def test_every_order_is_told_of_once_whatever_kills_the_sender_and_whatever_the_
     assert figures["of_them_again"] > 0 and len(figures["faults"]) > 4, figures  # there was something to withstand
 
 
+@pytest.mark.long
 def test_every_250_leaves_after_the_sync_of_its_message(tmp_path: Path) -> None:
     trace = syncs.traced(tmp_path, mails=4, clients=3)
     figures = syncs.figures_of(trace)
@@ -74,6 +76,7 @@ def _storage_figures(folder: Path, fault: str, seconds: float) -> dict[str, Any]
 NO_TROUBLE: dict[str, Any] = dict.fromkeys(storage.MUST_BE_ZERO, 0) | {"check_problems": []}
 
 
+@pytest.mark.long
 def test_a_disk_that_takes_no_more_is_answered_4xx_though_the_log_is_on_it_too(tmp_path: Path) -> None:
     assert _storage_figures(tmp_path, "file-size", 0.5) == NO_TROUBLE
 
