@@ -35,7 +35,7 @@ from ion.export import (
     profile_named,
 )
 from ion.notify.report import report_mail
-from ion.schedule import DailyJob, Run
+from ion.schedule import DailyJob, Run, cause_of
 from ion.store import (
     Batch,
     ExportOrder,
@@ -246,13 +246,17 @@ def _written(
     zone = zone_of(merchant, settings)
     try:
         raw, summary = _file_of(due, chosen, items, zone)
-    except IonError:
+    except OSError:  # the disk's fault, and no order's
+        raise
+    except Exception:  # also a bug of ours that one order brings out: the others go nevertheless
         before = len(unwritten)
         for one in due:
             try:
                 _file_of([one], chosen, items, zone)
-            except IonError as error:
-                unwritten[one.id] = str(error)
+            except OSError:
+                raise
+            except Exception as error:
+                unwritten[one.id] = cause_of(error)
         if len(unwritten) == before:
             raise
         found = {"merchant": merchant.name, "profile": chosen.name, "orders": list(unwritten)}

@@ -207,22 +207,42 @@ def test_orders_that_change_again_and_again_fail_the_run_and_lose_nothing(
     assert len(publish(store)) == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (IonError("the name in row 2 does not fit a spreadsheet"), "the name in row 2 does not fit a spreadsheet"),
+        (KeyError("Ana"), "KeyError"),  # a bug; its words may be somebody's name
+    ],
+)
 def test_an_order_that_cannot_be_written_stays_due_is_named_and_holds_up_no_other(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: str
 ) -> None:
     def refusing(orders: Any, *given: Any, **named: Any) -> Any:
         if any(one.order.order_number == "B" for one in orders):
-            raise IonError("the name in row 2 does not fit a spreadsheet")
+            raise fault
         return export_orders(orders, *given, **named)
 
     apply(store, *(judged(an_order(number)) for number in "ABC"))
     with monkeypatch.context() as patched:
         patched.setattr("ion.nightly.export_orders", refusing)
         detail = night(store, Settings(), Steps(), a_run())
-    assert detail["profiles"][1]["unwritten"] == {"2": "the name in row 2 does not fit a spreadsheet"}
+    assert detail["profiles"][1]["unwritten"] == {"2": told}
     assert [number for number, _ in numbers(store, store.batches()[0])] == ["A", "C"]
     (batch,) = publish(store)
     assert numbers(store, batch) == [("B", "1")]
+
+
+def test_a_disk_that_takes_no_more_fails_the_run_and_is_no_order_s_fault(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    apply(sqlite_store, judged(an_order("A")))
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr("ion.nightly.export_orders", full)
+        night(sqlite_store, Settings(), Steps(), a_run())
+    assert len(publish(sqlite_store)) == 1
 
 
 def test_two_that_publish_at_once_put_no_order_into_two_files(store: Store) -> None:

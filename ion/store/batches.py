@@ -251,8 +251,9 @@ class Batches(Database):
         entered and the file is not published."""
         order, batch, now = tables.OrderRow, tables.Batch, utc_now()
         with self.writing() as connection:
-            profile = _profile(connection.execute(_profiles().where(col(tables.ExportProfile.id) == profile_id)).one())
-            lock_merchant(connection, profile.merchant)
+            its = _profiles().where(col(tables.ExportProfile.id) == profile_id)
+            lock_merchant(connection, connection.execute(its).one().merchant)
+            profile = _profile(connection.execute(its).one())
             sql = PlainSql(connection)
             for order_id, revision, applied_at in written.orders:
                 if not sql.rows(_TAKE_OFF, profile_id, order_id, order_id, revision, applied_at):
