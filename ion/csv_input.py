@@ -11,19 +11,21 @@ MAX_OCTETS = 128 * 1024 * 1024
 MAX_COLUMNS = 2_000  # WooCommerce writes each line item into a column of its own
 
 
-def csv_rows(octets: bytes) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(octets: bytes, most_octets: int = MAX_OCTETS) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty, with its number from 1, heading included; cells without blanks around them.
 
     The separator is the comma, semicolon or tab that the first line has most of (RFC 4180 otherwise). Raises CsvError,
     naming the row, for what is too large, no UTF-8, or has quotation marks that do not close.
     """
-    if len(octets) > MAX_OCTETS:
-        raise CsvError(f"the file has {len(octets)} octets; at most {MAX_OCTETS} are read, give it in parts")
+    if len(octets) > most_octets:
+        raise CsvError(f"the file has {len(octets)} octets; at most {most_octets} are read, give it in parts")
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = octets[: error.start].count(b"\n") + 1
         raise CsvError(f"row {row}: no UTF-8; save it as `CSV UTF-8`") from error
+    if "\0" in text:
+        raise CsvError("the file holds NUL characters; save it as `CSV UTF-8`")
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     number = 0

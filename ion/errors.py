@@ -106,7 +106,7 @@ class ProfileError(IonError):
     exit_status = 2
 
 
-class CatalogueError(IonError):
+class CatalogueError(CsvError):
     """The file of a catalogue cannot be taken; the message names row and column. Nothing of it is taken."""
 
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ion.errors import CatalogueError
+from ion.errors import CatalogueError, CsvError
 from ion.export import CatalogueItem, read_catalogue
 
 PLAIN = "sku,own_sku,name,hs_code,country_of_origin,weight,weight_unit\nA-1,OWN-1,Linen shirt,6206.40,it,0.250,kg\n"
@@ -51,15 +51,15 @@ def test_texts_are_as_an_order_states_them_so_that_skus_are_found() -> None:
         (b"sku,weight\nA,-1\n", "row 2, column weight: '-1' is no weight"),
         (b"sku,weight\nA,NaN\n", "row 2, column weight: 'NaN' is no weight"),
         (b"sku,origin\nA,Italy\n", "row 2, column country_of_origin: 'Italy' is no code of two letters"),
-        (b"sku,name\nA,\xff\n", "row 2: the catalogue is not UTF-8"),
+        (b"sku,name\nA,\xff\n", "row 2: no UTF-8"),
         (b"sku,name\nA,\x00\n", "NUL"),
-        (b'sku,name\nA,"x\n', "quotes that do not close"),
+        (b'sku,name\nA,"x\n', "quotation marks that do not close"),
         (b"sku,name\nA," + b"x" * 1001, "row 2, column name: 1001 characters; at most 1000"),
-        (b"sku" + b"," * 200, "row 1: 201 columns; at most 200"),
+        (b"sku" + b"," * 2000, "row 1: 2001 columns; at most 2000"),
     ],
 )
 def test_a_wrong_catalogue_is_told_with_row_and_column(octets: bytes, told: str) -> None:
-    with pytest.raises(CatalogueError, match=told):
+    with pytest.raises(CsvError, match=told):
         read_catalogue(octets)
 
 
@@ -68,5 +68,5 @@ def test_a_catalogue_of_any_size_is_refused_beyond_the_bounds(monkeypatch: pytes
     with pytest.raises(CatalogueError, match="row 4: more than 2 articles"):
         read_catalogue(b"sku\nA\nB\nC\n")
     monkeypatch.setattr("ion.export.catalogue.MAX_OCTETS", 10)
-    with pytest.raises(CatalogueError, match="at most 10 are read"):
+    with pytest.raises(CsvError, match="at most 10 are read"):
         read_catalogue(b"sku\n12345678")

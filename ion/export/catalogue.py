@@ -4,20 +4,17 @@ An item never overrides what an order states. It fills in a name, a tariff numbe
 gives the SKU that the merchant's own programs know the article by.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from ion.csv_input import csv_rows, folded_heading
 from ion.errors import CatalogueError
 from ion.order import canonical_text, read_decimal
 
 MAX_OCTETS = 32 * 1024 * 1024
 MAX_ITEMS = 200_000
 MAX_CHARACTERS = 1_000  # of one cell
-_MAX_COLUMNS = 200
 
 # Field → headings it is known by, folded: letters and digits only, lower case.
 _HEADINGS: dict[str, tuple[str, ...]] = {
@@ -50,15 +47,15 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
     """The items of a CSV in UTF-8 with or without BOM, its cells separated by commas, semicolons or tabs.
 
     The first row names the columns, whatever the case and the marks between words (`HS Code`, `hs_code`); `sku` has to
-    be there, columns of other names are passed over. A row that is there twice is taken once. Raises CatalogueError
-    naming the row and the column for anything else: an empty SKU, a weight that is no number, a country that is no
-    two-letter code, an article that is there twice with different values, a file that is too large.
+    be there, columns of other names are passed over. A row that is there twice is taken once. Raises CsvError for what
+    is no such CSV, and CatalogueError naming the row and the column for anything else: an empty SKU, a weight that is
+    no number, a country that is no two-letter code, an article that is there twice with different values.
     """
-    rows = _rows(_text(octets))
-    columns = _columns(next(rows, []))
+    columns: dict[str, int] | None = None
     items: dict[str, CatalogueItem] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
+    for number, row in csv_rows(octets, MAX_OCTETS):
+        if columns is None:
+            columns = _columns(row)
             continue
         item = _item(number, row, columns)
         if items.setdefault(item.sku, item) != item:
@@ -67,41 +64,16 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
             )
         if len(items) > MAX_ITEMS:
             raise CatalogueError(f"row {number}: more than {MAX_ITEMS} articles; leave out those not sold abroad")
+    if columns is None:
+        _columns([])
     return tuple(items.values())
 
 
 def passed_over(octets: bytes) -> tuple[str, ...]:
     """The headings of such a CSV that `read_catalogue` takes for no field: perhaps one is only misspelt. Raises
-    CatalogueError."""
-    heading = next(_rows(_text(octets)), [])
-    return tuple(name.strip()[:40] for name in heading if name.strip() and _field(name) is None)
-
-
-def _text(octets: bytes) -> str:
-    if len(octets) > MAX_OCTETS:
-        raise CatalogueError(f"the catalogue has {len(octets)} octets; at most {MAX_OCTETS} are read")
-    try:
-        text = octets.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = octets[: error.start].count(b"\n") + 1
-        raise CatalogueError(f"row {row}: the catalogue is not UTF-8; save it as `CSV UTF-8`") from error
-    if "\0" in text:
-        raise CatalogueError("the catalogue holds NUL characters; save it as `CSV UTF-8`")
-    return text
-
-
-def _rows(text: str) -> Iterator[list[str]]:
-    heading = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=heading.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
-    try:
-        for number, row in enumerate(reader, start=1):
-            if len(row) > _MAX_COLUMNS:
-                raise CatalogueError(f"row {number}: {len(row)} columns; at most {_MAX_COLUMNS} are read")
-            yield row
-    except csv.Error as error:
-        raise CatalogueError(f"row {number + 1}: quotes that do not close, or no CSV ({error})") from error
+    CsvError."""
+    _, heading = next(csv_rows(octets, MAX_OCTETS), (1, []))
+    return tuple(name[:40] for name in heading if name and _field(name) is None)
 
 
 def _columns(heading: list[str]) -> dict[str, int]:
@@ -120,7 +92,7 @@ def _columns(heading: list[str]) -> dict[str, int]:
 
 
 def _field(heading: str) -> str | None:
-    return _FIELD_OF.get(re.sub(r"[\W_]", "", heading.casefold()))
+    return _FIELD_OF.get(folded_heading(heading))
 
 
 def _item(number: int, row: list[str], columns: dict[str, int]) -> CatalogueItem:
