@@ -203,6 +203,7 @@ def test_a_notification_of_another_installation_is_sealed_with_its_key_and_revie
     assert unknown["problems"][0]["code"] == "key"
 
 
+@pytest.mark.long
 def test_seals_made_before_a_rotation_still_verify(ion: IonHere, alone: Ion, tmp_path: Path) -> None:
     old, new = tmp_path / "old.eml", tmp_path / "new.eml"
     ion.run("render", "--approved", _a_payload(), "-o", old)

@@ -137,6 +137,7 @@ def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(t
     assert [(one["folder"], one["last_uid"], one["skipped"]) for one in up["folders"]] == [("INBOX", 2, [])]
 
 
+@pytest.mark.long
 def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: Server) -> None:
     user = uuid.uuid4().hex
     dovecot.deliver(user, [mail(1), large := mail("large", 3000), mail(2), mail("larger", 9000)])
@@ -164,6 +165,7 @@ def test_what_was_passed_over_is_told_and_tried_again(tmp_path: Path, dovecot: S
     store.close()
 
 
+@pytest.mark.long
 def test_check_tells_an_account_that_is_refused(tmp_path: Path, dovecot: Server) -> None:
     config = _accounts(tmp_path, f'name = "shop"\nport = {dovecot.port}\nuser = "{uuid.uuid4().hex}"')
     (tmp_path / "password").write_text("another")
@@ -179,6 +181,7 @@ def test_check_tells_an_account_that_is_refused(tmp_path: Path, dovecot: Server)
     assert ion.lines("check")[0]["problems"] == []
 
 
+@pytest.mark.long
 def test_fetch_asks_who_sent_a_mail_without_a_seal(tmp_path: Path, dovecot: Server) -> None:
     user = uuid.uuid4().hex
     dovecot.deliver(user, [PLATFORM.sign(original("F1"))])

@@ -163,6 +163,7 @@ def test_addresses_in_utf8_are_taken(client: smtplib.SMTP, store: Store) -> None
     assert table_of(store, "SELECT mail_from FROM message") == [("käufer@b.example",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failing", ["recipients", "add_message_groups"])
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), ZeroDivisionError("secret@x.example")])
 def test_trouble_of_ours_is_451_with_a_fixed_text(

@@ -328,6 +328,7 @@ def test_what_is_no_http_is_told_as_a_problem_too(site: Site) -> None:
     assert json.loads(body)["status"] == 400
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "said",
     [

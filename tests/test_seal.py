@@ -248,6 +248,7 @@ print(ring.sealing_key("default").key_id, ring.rotate_key("m").key_id)
 """
 
 
+@pytest.mark.long
 def test_eight_processes_starting_at_once_make_one_secret_and_lose_no_rotation(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     started = [

@@ -313,6 +313,7 @@ def _queue_many(url: str, prefix: str, count: int) -> None:
     store.close()
 
 
+@pytest.mark.long
 def test_several_processes_queue_without_gaps_or_doubles(store: Store, store_url: str) -> None:
     processes = [FORKSERVER.Process(target=_queue_many, args=(store_url, name, 25)) for name in "abc"]
     for process in processes:

@@ -232,6 +232,7 @@ def test_check_tells_a_field_that_only_some_orders_have_where_they_have_it(tmp_p
     assert told == [(tag, "long-words", f"tracking.{field}") for tag in ("en", "de") for field in ("number", "url")]
 
 
+@pytest.mark.long
 def test_check_prints_a_json_line_per_loss_and_ends_with_1(tmp_path: Path) -> None:
     folder = own(tmp_path / "templates", HTML_NAME, '{{ small("tracking") }}', "")
     ion = IonHere(tmp_path / "data", ION_TEMPLATES_DIR=str(folder))
@@ -392,6 +393,7 @@ def test_preview_names_the_orders_there_are(ion: Ion, tmp_path: Path) -> None:
     assert "every-field" in ion.messages and "zonos-test-order" in ion.messages
 
 
+@pytest.mark.long
 def test_a_picture_is_taken_without_the_network_and_without_scripts(tmp_path: Path) -> None:
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread

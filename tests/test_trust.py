@@ -288,6 +288,7 @@ def test_only_names_of_the_policys_domains_are_looked_up(running: Running) -> No
     assert running.names.asked[before:] == [PLATFORM.name]
 
 
+@pytest.mark.long
 def test_a_name_server_that_is_silent_puts_the_mail_back_and_later_it_is_believed(running: Running) -> None:
     shop = running.shop("silent", *BELIEVING)
     slow = signer("platform.example", "slow")
@@ -302,6 +303,7 @@ def test_a_name_server_that_is_silent_puts_the_mail_back_and_later_it_is_believe
     assert [one.state for one in running.read(shop)] == ["applied"]
 
 
+@pytest.mark.long
 def test_a_name_server_that_stays_silent_leaves_the_mail_held(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -552,6 +554,7 @@ def test_the_commands_hold_show_release_and_dismiss(tmp_path: Path) -> None:
     ion.lines("show", 77, status=1)
 
 
+@pytest.mark.long
 def test_the_policy_is_kept_by_a_command_and_counts_at_the_next_mail(tmp_path: Path) -> None:
     with name_server() as names:
         names.know(PLATFORM)

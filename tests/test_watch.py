@@ -268,6 +268,7 @@ def _until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to this")
 
 
+@pytest.mark.long
 def test_a_folder_that_disappears_is_watched_again_when_it_is_there(
     watch: Watch, folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def test_mail_sent_by_smtp_is_an_order_well_within_two_seconds(worker: Worker, s
         end()
 
 
+@pytest.mark.long
 def test_mail_received_by_another_process_is_found_without_being_told(worker: Worker, store: Store) -> None:
     end = running(worker)
     try:
@@ -187,6 +188,7 @@ def test_mail_that_came_during_the_first_run_is_read_before_the_second(
     ]
 
 
+@pytest.mark.long
 def test_a_message_that_burns_processor_time_is_ended_by_that_deadline_too(store: Store) -> None:
     """Where the wall clock would leave it longer."""
     reader = Reader(30, read_oddly)
@@ -197,6 +199,7 @@ def test_a_message_that_burns_processor_time_is_ended_by_that_deadline_too(store
     reader.close()
 
 
+@pytest.mark.long
 def test_the_processor_time_of_the_messages_before_does_not_count() -> None:
     reader = Reader(30, read_oddly)
     reader._cpu_seconds = 1
@@ -216,6 +219,7 @@ def test_a_child_that_answers_with_code_runs_none_of_it(tmp_path: Path) -> None:
     assert trace.exists(), "the trap itself works"
 
 
+@pytest.mark.long
 def test_a_child_that_answers_octet_by_octet_is_given_up_at_its_time() -> None:
     reader = Reader(1, read_oddly)
     with pytest.raises(ReadFailedError, match="longer than 1 seconds"):
@@ -413,6 +417,7 @@ def test_trouble_around_the_reading_puts_the_message_back(
     worker.close()
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_claim_goes_on_when_it_can(
     worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
