@@ -9,7 +9,6 @@ import gc
 import os
 import signal
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -36,16 +35,14 @@ log = structlog.get_logger("ion.serve")
 
 def serve_forever(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises SettingError or StoreError before any mail is taken."""
-    # Not an Event: a signal that comes while the main thread holds the lock of one would wait for itself for ever.
+    # Not an Event: a signal that comes while the main thread holds the lock of one would wait for itself for ever. And
+    # not written by the handler: the system may give a signal to any thread, a handler runs in the main thread only,
+    # and that one would wait in its read. `set_wakeup_fd` has the thread write that was given the signal.
     asked, ask = os.pipe()
     os.set_blocking(ask, False)
-
-    def on_signal(*_: object) -> None:
-        with suppress(BlockingIOError):  # full: it was asked often enough
-            os.write(ask, b".")
-
+    signal.set_wakeup_fd(ask, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+        signal.signal(number, lambda *_: None)
     store = open_store(settings.store_url, mail_domain=settings.mail_domain)
     try:
         service = Service(settings, store)

@@ -4,6 +4,7 @@ Each command and each exit status is seen at least once in a process of its own 
 """
 
 import csv
+import ctypes
 import io
 import json
 import signal
@@ -154,6 +155,21 @@ def test_the_program_ends_well_however_often_it_is_told_to(tmp_path: Path) -> No
         assert b'"event": "stopped"' in rest
         # When all has ended the interpreter ends itself, and takes a further signal as any program does.
         assert process.returncode in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_program_ends_whichever_of_its_threads_is_given_the_signal(tmp_path: Path) -> None:
+    process = Ion(tmp_path / "data").start("serve", "--smtp-port", "0")
+    try:
+        assert process.stderr is not None
+        assert any(json.loads(line)["event"] == "serving" for line in process.stderr)
+        others = {int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
+        time.sleep(1)  # until the main thread waits
+        assert ctypes.CDLL(None).tgkill(process.pid, min(others), signal.SIGTERM) == 0
+        _, rest = process.communicate(timeout=20)
+        assert (process.returncode, b'"event": "stopped"' in rest) == (0, True)
     finally:
         process.kill()
         process.wait()

@@ -154,7 +154,7 @@ def million(out: Out, rounds: int, lines: int) -> None:
     rows = [
         (
             f"{lines:,} lines",
-            *(f"{median(seconds for seconds, _ in found[who]):.1f}" for who in found),
+            *(f"{median(seconds for seconds, _ in found[who]):.2f}" for who in found),
             f"{median(ratios):.2f}",
             f"{min(ratios):.2f} to {max(ratios):.2f}",
             "at most 1.4",
