@@ -193,6 +193,11 @@ class Settings(BaseSettings):
         description="PEM file of its certificate chain; unset: no TLS. Read anew when it changes",
     )
     web_tls_key: Path | None = Field(default=None, description="PEM file of its key; unset: in the same file")
+    web_url: str | None = Field(
+        default=None,
+        description="address at which browsers reach the web server, for example `https://orders.shop.example`; "
+        "unset: the one they ask for",
+    )
     raw_days: int = Field(
         default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
     )
@@ -225,6 +230,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_time(cls, value: str) -> str:
         return local_time(value)
+
+    @field_validator("web_url")
+    @classmethod
+    def _is_an_address_of_browsers(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+/?", value):
+            raise ValueError("give a scheme and a host without a path, for example https://orders.shop.example")
+        return value and value.rstrip("/")
 
     @field_validator("time_zone")
     @classmethod

@@ -27,7 +27,9 @@ serves SQLite and PostgreSQL.
     conditions          what of all this may need a person
     batches             what is due for which profile, and the files it was published in
     deliveries          where published files go, and what became of each on its way
-    pull_tokens         who may fetch them
+    pull_tokens         who may ask for a merchant's data over HTTP, and for what
+    users               who signs in to the staff page, and what each may do
+    audit               who did what there
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
@@ -36,6 +38,7 @@ serves SQLite and PostgreSQL.
 
 from ion.store.alert_mails import AlertMails, DueAlert
 from ion.store.alerts import Alert, Alerts, Cause
+from ion.store.audit import Audit, AuditEvent
 from ion.store.batches import (
     Batch,
     Batches,
@@ -97,7 +100,9 @@ from ion.store.types import (
     OrderState,
     OutgoingKind,
     OutgoingState,
+    Role,
 )
+from ion.store.users import Session, User, Users
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -109,6 +114,7 @@ __all__ = [
     "Alert",
     "AmbiguousOrderError",
     "Article",
+    "AuditEvent",
     "Batch",
     "CatalogueArticle",
     "CatalogueChange",
@@ -159,6 +165,8 @@ __all__ = [
     "PullToken",
     "Queued",
     "ReadMessage",
+    "Role",
+    "Session",
     "ShownConfirmation",
     "ShownMessage",
     "ShownNotification",
@@ -172,6 +180,7 @@ __all__ = [
     "TrustRule",
     "TrustRuleError",
     "UnknownSku",
+    "User",
     "WrittenFile",
     "batch_mark",
     "folded_number",
@@ -195,6 +204,8 @@ class Store(
     Catalogues,
     Deliveries,
     PullTokens,
+    Users,
+    Audit,
     Outgoings,
     Bounces,
     Alerts,

@@ -617,8 +617,9 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
 
 def _erase_merchant(connection: sa.Connection, name: str | None) -> None:
     """The merchant's own addresses, so that no more mail is taken for it, and the ids that payloads name it by; where
-    its files go, and who may fetch them."""
+    its files go, and who may fetch them, or see it on the page."""
     _erase_targets(connection, name)
+    connection.execute(sa.delete(tables.StaffRole).where(col(tables.StaffRole.merchant) == name))
     token = tables.PullToken
     good = (col(token.merchant) == name, col(token.revoked_at).is_(None))
     connection.execute(sa.update(token).where(*good).values(revoked_at=utc_now()))

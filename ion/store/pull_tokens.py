@@ -1,4 +1,4 @@
-"""Pull tokens: who may fetch a merchant's published files over HTTP.
+"""Tokens: which program may ask for a merchant's data over HTTP, and for what.
 
 A token is random and long, so its SHA-256 is as hard to turn back as the token is to guess: no slow hash is needed. It
 is looked up by that digest, so how long the look-up takes tells nothing of the tokens that there are.
@@ -6,6 +6,7 @@ is looked up by that digest, so how long the look-up takes tells nothing of the 
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -22,17 +23,24 @@ from ion.store.types import utc_now
 
 TOKEN_PREFIX = "ion_"  # noqa: S105  # what every token begins with, so that one in a wrong place is recognised
 _TOKEN_OCTETS = 32
+SCOPES = {
+    "files": "fetch published files",
+    "orders": "look at orders, and at what is to be entered",
+    "entered": "say that orders were entered in the shop",
+}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 _NOTED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class PullToken:
-    """A token without itself. `last_used_at`: to the minute; `revoked_at`: it is good no more since then."""
+    """A token without itself. `scopes`: words of `SCOPES` with blanks between; `last_used_at`: to the minute;
+    `revoked_at`: it is good no more since then."""
 
     id: int
     merchant: str
     name: str
+    scopes: str
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
@@ -41,9 +49,12 @@ class PullToken:
 class PullTokens(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
-    def create_pull_token(self, merchant: str, name: str) -> str:
-        """A new token of that name, which is told here and kept nowhere. Raises UnknownMerchantError, StoreError where
-        the name is none, or was used before."""
+    def create_pull_token(self, merchant: str, name: str, scopes: Sequence[str] = ("files",)) -> str:
+        """A new token of that name, for these of `SCOPES`, which is told here and kept nowhere. Raises
+        UnknownMerchantError, StoreError where the name is none, or was used before, or a scope is unknown."""
+        unknown = sorted(set(scopes) - set(SCOPES))
+        if unknown or not scopes:
+            raise StoreError(f"{' '.join(unknown) or 'nothing'} is no scope of a token: {', '.join(SCOPES)}")
         if not _NAME.fullmatch(name):
             raise StoreError(f"{name!r} is no name of a token: at most 40 lower-case letters, digits and inner . _ -")
         table, token = tables.PullToken, TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_OCTETS)
@@ -53,7 +64,14 @@ class PullTokens(Database):
             if connection.execute(sa.select(col(table.id)).where(*of_name)).scalar() is not None:
                 # The names stand in what was fetched: one that meant two tokens would tell nothing.
                 raise StoreError(f"merchant {merchant} has, or had, a token {name!r}; give another name")
-            row = {"merchant": merchant, "name": name, "token_sha256": _digest(token), "created_at": utc_now()}
+            ordered = " ".join(scope for scope in SCOPES if scope in scopes)
+            row = {
+                "merchant": merchant,
+                "name": name,
+                "scopes": ordered,
+                "token_sha256": _digest(token),
+                "created_at": utc_now(),
+            }
             connection.execute(sa.insert(table).values(**row))
         return token
 

@@ -20,6 +20,7 @@ from ion.store.types import (
     OrderState,
     OutgoingKind,
     OutgoingState,
+    Role,
     SubscriptionState,
     UtcDateTime,
     one_of,
@@ -743,7 +744,8 @@ class Delivery(Base, table=True):
 
 
 class PullToken(Base, table=True):
-    """Who may fetch a merchant's published files over HTTP. `token_sha256`: of the token, which is kept nowhere."""
+    """Who may ask for a merchant's data over HTTP, and for what (`scopes`: words with blanks between). `token_sha256`:
+    of the token, which is kept nowhere."""
 
     __tablename__ = "pull_token"
     __table_args__ = (sa.UniqueConstraint("merchant", "name"), sa.UniqueConstraint("token_sha256"))
@@ -751,7 +753,69 @@ class PullToken(Base, table=True):
     id: int | None = Field(default=None, primary_key=True)
     merchant: str = Field(foreign_key="merchant.name")
     name: str
+    scopes: str
     token_sha256: str
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_used_at: datetime | None = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class StaffUser(Base, table=True):
+    """Somebody who signs in to the staff page. `name` is lower-case. `password_hash`: Argon2 in the PHC form, None for
+    who signs in elsewhere only (`oidc_subject`: issuer and subject). `totp_secret`: the second factor, None without;
+    `totp_step`: the time step last used, so that no code is good twice. `is_admin`: of the whole installation.
+    Never deleted: what a user did names the user."""
+
+    __tablename__ = "staff_user"
+    __table_args__ = (sa.UniqueConstraint("name"), sa.UniqueConstraint("oidc_subject"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    password_hash: str | None
+    oidc_subject: str | None
+    totp_secret: str | None
+    totp_step: int | None = Field(sa_type=sa.BigInteger)
+    is_admin: bool
+    locale: str | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    disabled_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class StaffRole(Base, table=True):
+    """What a user may do for one merchant."""
+
+    __tablename__ = "staff_role"
+    __table_args__ = (one_of("role", Role),)
+
+    user_id: int = Field(foreign_key="staff_user.id", primary_key=True)
+    merchant: str = Field(foreign_key="merchant.name", primary_key=True, index=True)
+    role: str
+
+
+class WebSession(Base, table=True):
+    """A browser that somebody signed in with. `token_sha256`: of what its cookie holds, which is kept nowhere.
+    `verified`: the second factor was given, or none is asked for."""
+
+    __tablename__ = "web_session"
+
+    token_sha256: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="staff_user.id", index=True)
+    verified: bool
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class AuditEvent(Base, table=True):
+    """Who did what, when, on the staff page or by a token: `what` is a word of the program, `subject` names a thing by
+    its number or name, never a customer. Lines are only added."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (sa.Index(None, "merchant", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str
+    merchant: str | None = Field(foreign_key="merchant.name")
+    what: str
+    subject: str

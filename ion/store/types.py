@@ -108,6 +108,19 @@ class ErasureKind(StrEnum):
     ORDER = "order"
 
 
+class Role(StrEnum):
+    """What a user may do for a merchant; each may do what the one before may: look, work on orders, change settings."""
+
+    READER = "reader"
+    STAFF = "staff"
+    ADMIN = "admin"
+
+    def covers(self, other: "Role") -> bool:
+        """Whether this role may do what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware in Python, `timestamptz` on PostgreSQL, UTC text without an offset on SQLite.
 

@@ -1,17 +1,25 @@
 """The application: its routes, what every response carries, and what errors look like."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
+from ion.web.pages import Pages
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
 from ion.web.pull import pull_routes
+from ion.web.static import static_routes
 
 MOST_REQUESTS = 200  # at one time
+MOST_BODY_BYTES = 20_000_000  # of one request; an upload is a catalogue, a list of pairs, an export of a shop
+
+# Those of the pages, in the order in which they are matched.
+PAGES: tuple[Callable[[Pages], APIRouter], ...] = ()
 
 # Nothing here is a page; a route that gives one says itself what that may load.
 HEADERS = {
@@ -21,11 +29,16 @@ HEADERS = {
 }
 
 
-def make_app(store: Store) -> FastAPI:
+def make_app(store: Store, settings: Settings) -> FastAPI:
     """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI."""
     app = FastAPI(title="ION", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    add_problems(app)
+    pages = Pages(store, settings)
+    add_problems(app, pages)
     app.include_router(pull_routes(store, Bearer(store)))
+    app.include_router(static_routes())
+    for routes in PAGES:
+        app.include_router(routes(pages))
+    app.add_middleware(_Bounded)
     app.add_middleware(_Limited)
     app.add_middleware(_WithHeaders)
     return app
@@ -52,6 +65,30 @@ class _Limited:
             await self._app(scope, receive, send)
         finally:
             self._answering -= 1
+
+
+class _Bounded:
+    """Takes no more than so many octets of a request's body: 413 for one that says it is longer; one that turns out to
+    be is cut off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = dict(scope.get("headers", ())).get(b"content-length", b"0")
+        if int(length) > MOST_BODY_BYTES:  # digits only: the server has looked at it
+            too_large = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MOST_BODY_BYTES // 1_000_000} MB")
+            await too_large(scope, receive, send)
+            return
+        left = MOST_BODY_BYTES
+
+        async def receive_some() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            return message if left >= 0 else {"type": "http.disconnect"}
+
+        await self._app(scope, receive_some, send)
 
 
 class _WithHeaders:

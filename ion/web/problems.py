@@ -1,4 +1,5 @@
-"""What went wrong, told to a program: application/problem+json (RFC 9457), for every error that the application gives.
+"""What went wrong, for every error that the application gives: told to a program as application/problem+json
+(RFC 9457), to a person as a page.
 
 What a client sent is not repeated in it, and what this program fell over is not told.
 """
@@ -12,13 +13,17 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from ion.errors import StoreError
+from ion.web.pages import Pages
+from ion.web.visits import NotSignedInError
 
 log = structlog.get_logger("ion.web")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 30
+API_PATH = "/v1/"
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -31,26 +36,43 @@ def problem_of(status: int, detail: str) -> dict[str, Any]:
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
-def add_problems(app: FastAPI) -> None:
-    """Have every error of the application told as a problem."""
+def add_problems(app: FastAPI, pages: Pages) -> None:
+    """Have every error of the application told, and who is not signed in sent to the sign-in."""
+
+    def told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+        if request.url.path.startswith(API_PATH) or "text/html" not in request.headers.get("accept", ""):
+            return problem(status, detail, headers)
+        page = pages.show(request, None, "error.html", status=status, detail=detail, title=HTTPStatus(status).phrase)
+        page.headers.update(headers or {})
+        return page
+
+    @app.exception_handler(NotSignedInError)
+    def _not_signed_in(request: Request, error: NotSignedInError) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return told(request, HTTPStatus.UNAUTHORIZED, "you are not signed in any more; sign in, and do it again")
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        path = "/login/code" if error.second_factor else "/login" if pages.store.has_users() else "/setup"
+        return pages.redirect(path, back=back if back != "/" else None)
 
     @app.exception_handler(HTTPException)
-    def _refused(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), error.headers)
+    def _refused(request: Request, error: HTTPException) -> Response:
+        return told(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return problem(HTTPStatus.BAD_REQUEST, f"{name}: {first['msg']}")
+        return told(request, HTTPStatus.BAD_REQUEST, f"{name}: {first['msg']}")
 
     @app.exception_handler(StoreError)
-    def _unavailable(_: Request, error: StoreError) -> JSONResponse:
+    def _unavailable(request: Request, error: StoreError) -> Response:
         log.error("a request could not be answered", cause=str(error))  # no traceback: values
         headers = {"Retry-After": str(RETRY_SECONDS)}
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer now; try again later", headers)
+        detail = "the database does not answer now; try again later"
+        return told(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers)
 
     @app.exception_handler(Exception)
-    def _broken(_: Request, error: Exception) -> JSONResponse:
+    def _broken(request: Request, error: Exception) -> Response:
         log.error("a request could not be answered", cause=type(error).__name__)
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request could not be answered; the log says why")
+        detail = "the request could not be answered; the log says why"
+        return told(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)

@@ -35,7 +35,7 @@ class WebServer:
             key = settings.web_tls_key or settings.web_tls_certificate
             self._certificate = Certificate(settings.web_tls_certificate, key, settings="web")
         config = uvicorn.Config(
-            make_app(store),
+            make_app(store, settings),
             log_config=None,
             access_log=False,
             server_header=False,
