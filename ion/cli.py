@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ion import __version__, cli_delivery, cli_trust, cli_web
+from ion import __version__, cli_backup, cli_delivery, cli_trust, cli_web
 from ion.cli_alerts import alerts
 from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
@@ -80,6 +80,8 @@ merchant_app.command("deliver", epilog="Example: ion merchant deliver shop folde
 app.add_typer(erase_app, name="erase")
 app.add_typer(template_app, name="template")
 app.command(epilog="Example: ion purge")(purge)
+app.command(epilog="Example: ion backup /srv/backups; ion backup --verify /srv/backups/ion.tar.gz")(cli_backup.backup)
+app.command(epilog="Example: ion --data-dir /srv/ion/data restore /srv/backups/ion.tar.gz")(cli_backup.restore)
 app.command(epilog="Example: ion alerts --seen 12 --seen 13")(alerts)
 app.command(epilog="Example: ion jobs | jq 'select(.late_seconds > 0)'")(jobs)
 

@@ -34,6 +34,8 @@ serves SQLite and PostgreSQL.
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
     checks              whether the books agree
+    copying             a copy of a running SQLite database
+    counts              how many of everything, for whoever watches the program
 """
 
 from ion.store.alert_mails import AlertMails, DueAlert
@@ -53,6 +55,7 @@ from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Cata
 from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
+from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
@@ -123,6 +126,7 @@ __all__ = [
     "ClaimedMessage",
     "Condition",
     "CursorMovedError",
+    "DatabaseContent",
     "Delivery",
     "DeliveryState",
     "DeliveryTarget",
@@ -183,8 +187,12 @@ __all__ = [
     "User",
     "WrittenFile",
     "batch_mark",
+    "content_of_database",
+    "copy_database",
     "folded_number",
+    "is_open_elsewhere",
     "open_store",
+    "sqlite_path",
 ]
 
 
