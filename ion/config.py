@@ -198,6 +198,12 @@ class Settings(BaseSettings):
         description="address at which browsers reach the web server, for example `https://orders.shop.example`; "
         "unset: the one they ask for",
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="token that `/metrics` is asked with; better in a file named by `ION_METRICS_TOKEN_FILE`; "
+        "unset: it is answered to this machine only",
+    )
     raw_days: int = Field(
         default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
     )

@@ -15,6 +15,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -580,7 +581,7 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_installation_or_the_new_o
         aside = sorted(tmp_path.glob("data.before-restore-*"))
         # Between the two renames, an instant, there is no data folder; both are whole then.
         place = large.data_dir if large.data_dir.exists() else aside[-1]
-        with sqlite3.connect(place / "ion.db") as database:
+        with closing(sqlite3.connect(place / "ion.db")) as database:
             assert database.execute("SELECT count(*) FROM message").fetchone() == (61,)
         assert (place / "keys" / "secret").is_file()
         for folder in aside:

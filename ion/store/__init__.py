@@ -56,6 +56,7 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
+from ion.store.counts import Counting, Counts
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
@@ -83,6 +84,7 @@ from ion.store.messages import (
     NewMessage,
     NoSuchAddressError,
 )
+from ion.store.migrations import HEAD as SCHEMA
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
@@ -113,6 +115,7 @@ __all__ = [
     "ORDER_KINDS",
     "OWN_FOLDER",
     "RULE_KINDS",
+    "SCHEMA",
     "AddedMessage",
     "Alert",
     "AmbiguousOrderError",
@@ -125,6 +128,7 @@ __all__ = [
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
+    "Counts",
     "CursorMovedError",
     "DatabaseContent",
     "Delivery",
@@ -223,6 +227,7 @@ class Store(
     Privacy,
     PublishedFiles,
     Checks,
+    Counting,
 ):
     """Everything that is kept. Safe to share between threads; a process that forks opens its own."""
 

@@ -4,6 +4,9 @@ app        the application, made of its routes
 pull       the routes of files, /v1/files
 transfer   what a request for octets asks for: conditions and ranges
 access     who asks: bearer tokens, and those who guess
+health     whether the program lives and can work, /healthz and /readyz
+metrics    what can be measured, /metrics
+requests   what is told of each request: a line in the log, and numbers
 problems   what went wrong, as application/problem+json
 server     the server around the application, its port and its certificate
 connection how long it waits for a request, how many may be open

@@ -10,9 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
+from ion.web.health import health_routes
+from ion.web.metrics import Metrics, metrics_routes
 from ion.web.pages import Pages
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
 from ion.web.pull import pull_routes
+from ion.web.requests import Told, log_request
 from ion.web.static import static_routes
 
 MOST_REQUESTS = 200  # at one time
@@ -32,15 +35,18 @@ HEADERS = {
 def make_app(store: Store, settings: Settings) -> FastAPI:
     """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI."""
     app = FastAPI(title="ION", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    pages = Pages(store, settings)
+    pages, metrics = Pages(store, settings), Metrics(store, settings)
     add_problems(app, pages)
     app.include_router(pull_routes(store, Bearer(store)))
     app.include_router(static_routes())
+    app.include_router(health_routes(store, settings))
+    app.include_router(metrics_routes(metrics, settings))
     for routes in PAGES:
         app.include_router(routes(pages))
     app.add_middleware(_Bounded)
     app.add_middleware(_Limited)
     app.add_middleware(_WithHeaders)
+    app.add_middleware(Told, observers=(log_request, metrics.observe))
     return app
 
 

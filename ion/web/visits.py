@@ -84,6 +84,7 @@ class Visits:
         if not session.verified:
             raise NotSignedInError(second_factor=True)
         user = session.user
+        request.state.user_id = user.id
         role = user.role_for(merchant) if merchant is not None else (Role.ADMIN if user.is_admin else Role.READER)
         zone = self._settings.zone
         if merchant is not None:
