@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 import time_machine
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
@@ -23,6 +25,7 @@ from ion.web.app import make_app
 from tests.stores import claimed, queue_order, received
 from tests.web import site
 
+_ROW = re.compile(r"^\| `(ion_[a-z_]+)` \| ([a-z_`, ]*)\|", re.MULTILINE)
 TOKEN = "a-token-of-some-length"
 
 
@@ -46,7 +49,6 @@ def measured(text: str) -> dict[str, float]:
 
 def test_the_program_lives_and_is_ready_on_either_database(store: Store, settings: Settings) -> None:
     asked = client(store, settings)
-    settings.data_dir.mkdir(exist_ok=True)
     for path, status in (("/healthz", "alive"), ("/readyz", "ready")):
         answer = asked.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": status})
@@ -94,7 +96,6 @@ def test_another_schema_and_a_full_disk_are_told(sqlite_store: Store, settings: 
 def test_mail_that_nobody_reads_for_minutes_is_told_and_mail_that_is_being_read_is_not(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.data_dir.mkdir(exist_ok=True)
     monkeypatch.setattr(health, "_KEPT_SECONDS", 0)
     asked = client(store, settings)
     received(store)
@@ -112,6 +113,7 @@ def test_mail_that_nobody_reads_for_minutes_is_told_and_mail_that_is_being_read_
 
 
 def test_every_state_is_counted_as_the_check_of_the_books_counts_it(store: Store, settings: Settings) -> None:
+    settings.data_dir.mkdir(exist_ok=True)
     claimed(store)
     received(store, b"unread")
     queue_order(store, "GE1")
@@ -140,6 +142,21 @@ def test_every_state_is_counted_as_the_check_of_the_books_counts_it(store: Store
     assert found["ion_database_up"] == 1
     assert found["ion_disk_free_bytes"] > 0
     assert any(name.startswith("ion_build_info{") for name in found)
+
+
+def test_the_readme_names_every_metric_with_its_labels(sqlite_store: Store, settings: Settings) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+    named = {name: set(labels.replace("`", "").replace(",", " ").split()) for name, labels in _ROW.findall(readme)}
+    asked = client(sqlite_store, settings)
+    asked.get("/healthz")
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(asked.get("/metrics").text):
+        for sample in family.samples:
+            if not sample.name.startswith("process_") and not sample.name.endswith("_created"):
+                name = re.sub("_(bucket|count|sum)$", "", sample.name)
+                found.setdefault(name, set()).update(set(sample.labels) - {"le"})
+    found.setdefault("ion_job_last_success_timestamp_seconds", {"job"})  # none was done yet
+    assert found == named
 
 
 def test_what_a_person_decides_and_what_is_to_be_entered_are_counted(sqlite_store: Store, settings: Settings) -> None:

@@ -39,6 +39,9 @@ class Told:
         self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         began = time.perf_counter()
         state = scope.setdefault("state", {})
         status: int | None = None

@@ -67,10 +67,11 @@ class Load:
     def wait_until_kept(self, seconds: float) -> None:
         """Until what lies in the mailbox has been fetched, or `seconds` are over: what is lost is a figure."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self._promised() - self._kept().keys():
+        while time.monotonic() < until and self.promised() - self._kept().keys():
             time.sleep(0.2)
 
-    def _promised(self) -> set[tuple[str, str]]:
+    def promised(self) -> set[tuple[str, str]]:
+        """(sha256, recipient) of each mail that was acknowledged by now."""
         return {(line.sha256, line.recipient) for ledger in self._ledgers for line in read_ledger(ledger)}
 
     def _kept(self) -> Counter[tuple[str, str]]:
@@ -93,7 +94,7 @@ class Load:
         """The ledgers beside the store, once everything has been read. Every client went on until its last mail was
         acknowledged, so the orders sent are the orders acknowledged."""
         acknowledged = [line for ledger in self._ledgers for line in read_ledger(ledger)]
-        promised = self._promised()
+        promised = self.promised()
         doors: dict[str, set[str]] = {}
         for line in acknowledged:
             doors.setdefault(line.order_number, set()).add(line.door)

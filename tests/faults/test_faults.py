@@ -9,7 +9,20 @@ import time_machine
 
 from ion.store import open_store
 from ion.store.types import utc_now
-from tests.faults import broken_mails, clocks, fetches, kills, load, memory, sends, stops, storage, syncs, workers
+from tests.faults import (
+    backups,
+    broken_mails,
+    clocks,
+    fetches,
+    kills,
+    load,
+    memory,
+    sends,
+    stops,
+    storage,
+    syncs,
+    workers,
+)
 from tests.faults.public_mails import NotFetchedError
 from tests.imap_servers import Server
 from tests.programs import missing
@@ -29,6 +42,13 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9_and_sigterm(tmp_path:
     assert _of(figures, NOTHING_LOST) == NOTHING_LOST, figures
     assert figures["points_never_reached"] == [] and figures["acknowledged"] > 0, figures
     assert figures["stopping_seconds"] <= stops.MOST_SECONDS, figures
+
+
+@pytest.mark.long
+def test_a_backup_under_load_has_all_that_was_acknowledged_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
+    figures = backups.back_up_and_count(tmp_path, backups=3, seed=7)
+    assert not any(figures[name] for name in backups.MUST_BE_ZERO), figures
+    assert figures["acknowledged"] > 0, figures
 
 
 NOTHING_MISSED: dict[str, Any] = dict.fromkeys(fetches.MUST_BE_ZERO, 0) | {"check_problems": []}
