@@ -88,7 +88,7 @@ def hidden(folder: Path) -> list[str]:
 # There and back
 
 
-@pytest.mark.parametrize("name", ["ion.tar", "ion.tar.gz", "ion.tgz"])
+@pytest.mark.parametrize("name", ["ion.tar", "ion.tar.gz", pytest.param("ion.tgz", marks=pytest.mark.long)])
 def test_a_restored_installation_has_its_orders_and_its_keys_at_another_place(
     name: str, settings: Settings, elsewhere: Settings, pattern: Path, tmp_path: Path
 ) -> None:
@@ -192,7 +192,7 @@ def test_what_was_kept_before_a_backup_began_is_in_it_while_mail_goes_on_arrivin
     try:
         while len(kept) < 20:
             time.sleep(0.01)
-        for number in range(3):
+        for number in range(2):
             before = len(kept)
             taken = back_up(settings, tmp_path / f"{number}.tar")
             restored = restore(Settings(data_dir=elsewhere.data_dir / str(number)), taken.path)
@@ -465,7 +465,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "gzip without its checksum": lambda archive: gzip.compress(archive)[:-8],
     "gzip with another checksum": lambda archive: gzip.compress(archive)[:-8] + b"12345678",
     "gzip and more": lambda archive: gzip.compress(archive) + b"x" * 20,
-    "a gzip bomb": lambda archive: gzip.compress(archive + bytes(50_000_000)),
+    "a gzip bomb": lambda archive: gzip.compress(archive + bytes(10_000_000)),
 }
 
 
