@@ -29,6 +29,7 @@ from ion.cli_nightly import merchant_profile, nightly_app
 from ion.cli_outbox import outbox_app
 from ion.cli_privacy import erase_app, purge
 from ion.cli_template import template_app
+from ion.cli_user import user_app
 from ion.config import masked
 from ion.console import (
     counted,
@@ -73,6 +74,7 @@ app.add_typer(imap_app)
 app.add_typer(outbox_app, name="outbox")
 app.command(epilog="Example: ion web --web-port 8080")(cli_web.web)
 merchant_app.command("token", epilog="Example: ion merchant token shop --name nightly-import")(cli_web.token)
+app.add_typer(user_app, name="user")
 app.add_typer(cli_delivery.deliveries_app, name="deliveries")
 merchant_app.command("deliver", epilog="Example: ion merchant deliver shop folder /srv/shop --profile xlsx")(
     cli_delivery.deliver

@@ -11,6 +11,7 @@ import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ion.config_imap import IMAP_SECRETS, ImapAccount
 from ion.config_relay import RELAY_SECRETS, RelayTable
 from ion.config_sftp import SftpServer
+from ion.config_tables import LOOPBACK
 from ion.errors import SettingError
 
 ENV_PREFIX = "ION_"
@@ -204,6 +206,19 @@ class Settings(BaseSettings):
         description="token that `/metrics` is asked with; better in a file named by `ION_METRICS_TOKEN_FILE`; "
         "unset: it is answered to this machine only",
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="address of the OpenID Connect provider that users may sign in at, see Signing in elsewhere; "
+        "unset: none",
+    )
+    oidc_client_id: str | None = Field(default=None, description="what the provider calls this installation")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None,
+        description="its secret there, where it has one; better in a file named by `ION_OIDC_CLIENT_SECRET_FILE`",
+    )
+    oidc_name: str = Field(
+        default="OpenID Connect", min_length=1, max_length=60, description="how the sign-in page names the provider"
+    )
     raw_days: int = Field(
         default=30, ge=1, le=36_500, description="days that raw mail is kept after it was read, ignored or decided"
     )
@@ -243,6 +258,19 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+/?", value):
             raise ValueError("give a scheme and a host without a path, for example https://orders.shop.example")
         return value and value.rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and not (
+            parts.hostname
+            and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+            and re.fullmatch(r"[!-~]+", value)
+            and not (parts.query or parts.fragment)
+        ):
+            raise ValueError("give the issuer as the provider writes it, for example https://login.shop.example")
+        return value
 
     @field_validator("time_zone")
     @classmethod

@@ -415,7 +415,7 @@ def test_guesses_are_forgotten_in_time_and_take_no_memory_without_end(monkeypatc
     assert not guesses.seconds_left("a")
     for number in range(20_000):
         guesses.add(str(number))
-    assert len(guesses._of) <= access._MOST_ADDRESSES
+    assert len(guesses._of) <= access._MOST_REMEMBERED
 
 
 def test_a_token_is_kept_as_its_digest_only_and_its_use_is_noted_to_the_minute(store: Store) -> None:

@@ -107,7 +107,7 @@ from ion.store.types import (
     OutgoingState,
     Role,
 )
-from ion.store.users import Session, User, Users
+from ion.store.users import Session, User, Users, invited_as, oidc_subject
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -194,7 +194,9 @@ __all__ = [
     "content_of_database",
     "copy_database",
     "folded_number",
+    "invited_as",
     "is_open_elsewhere",
+    "oidc_subject",
     "open_store",
     "sqlite_path",
 ]

@@ -761,10 +761,10 @@ class PullToken(Base, table=True):
 
 
 class StaffUser(Base, table=True):
-    """Somebody who signs in to the staff page. `name` is lower-case. `password_hash`: Argon2 in the PHC form, None for
-    who signs in elsewhere only (`oidc_subject`: issuer and subject). `totp_secret`: the second factor, None without;
-    `totp_step`: the time step last used, so that no code is good twice. `is_admin`: of the whole installation.
-    Never deleted: what a user did names the user."""
+    """Somebody who signs in to the staff page. `name` is lower-case. `password_hash`: Argon2 in the PHC form, after
+    `one-time:` for a password to be changed, None for who signs in elsewhere only. `oidc_subject`: who that is, as
+    issuer and subject. `totp_secret`: the second factor, None without; `totp_step`: the time step last used, so that no
+    code is good twice. `is_admin`: of the whole installation. Never deleted: what a user did names the user."""
 
     __tablename__ = "staff_user"
     __table_args__ = (sa.UniqueConstraint("name"), sa.UniqueConstraint("oidc_subject"))
@@ -794,7 +794,7 @@ class StaffRole(Base, table=True):
 
 class WebSession(Base, table=True):
     """A browser that somebody signed in with. `token_sha256`: of what its cookie holds, which is kept nowhere.
-    `verified`: the second factor was given, or none is asked for."""
+    `verified`: nothing more is asked for, neither the second factor nor another password."""
 
     __tablename__ = "web_session"
 

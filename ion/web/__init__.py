@@ -1,4 +1,4 @@
-"""The web side: published files are fetched over HTTP.
+"""The web side: the staff page, and published files fetched over HTTP.
 
 app        the application, made of its routes
 pull       the routes of files, /v1/files
@@ -7,6 +7,11 @@ access     who asks: bearer tokens, and those who guess
 health     whether the program lives and can work, /healthz and /readyz
 metrics    what can be measured, /metrics
 requests   what is told of each request: a line in the log, and numbers
+visits     who visits a page, and what they may do there
+pages      what every page has
+signing_in the sign-in and the first user; passwords, second_factor, oidc, setup_code: what it asks for
+accounts   a user's own account
+users      all users
 problems   what went wrong, as application/problem+json
 server     the server around the application, its port and its certificate
 connection how long it waits for a request, how many may be open

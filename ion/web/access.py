@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens (RFC 6750), and a limit for those who guess them.
+"""Who asks: bearer tokens (RFC 6750), and a limit for those who guess them, or passwords and codes.
 
 An address from which too many wrong tokens came is not listened to for a while. A token that was good here before is,
 all the same: whoever shares the address of somebody who guesses, behind a proxy perhaps, goes on getting files.
@@ -19,33 +19,59 @@ from ion.store import PullToken, Store
 
 GUESSES = 20
 GUESSES_SECONDS = 300.0
-_MOST_ADDRESSES = 10_000
+_MOST_REMEMBERED = 10_000
 _TOKEN = re.compile(r"Bearer +([A-Za-z0-9._~+/-]{1,200}=*)", re.IGNORECASE | re.ASCII)
 _CHALLENGE = 'Bearer realm="ion"'
 
 
 class Guesses:
-    """How many wrong tokens came from each address in the last minutes; IPv6 by /64. Safe between threads."""
+    """How often somebody guessed wrong in the last minutes, by who it was: an address, a name. `most` in `seconds`,
+    then no more is heard for a while. Safe between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = GUESSES, seconds: float = GUESSES_SECONDS) -> None:
+        self._most = most
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._of: dict[str, deque[float]] = {}
 
-    def add(self, address: str) -> None:
+    def add(self, who: str) -> None:
         with self._lock:
-            at = self._of.pop(address, None) or deque(maxlen=GUESSES)
-            at.append(time.monotonic())
-            self._of[address] = at  # at the end, so that the first is the one that was quiet for longest
-            if len(self._of) > _MOST_ADDRESSES:
-                del self._of[next(iter(self._of))]
+            self._add(who)
 
-    def seconds_left(self, address: str) -> float:
-        """For how long nothing more is heard from this address; 0 where it may try."""
+    def seconds_left(self, who: str) -> float:
+        """For how long nothing more is heard from them; 0 where they may try."""
         with self._lock:
-            at = self._of.get(address)
-            if at is None or len(at) < GUESSES:
-                return 0.0
-            return max(0.0, at[0] + GUESSES_SECONDS - time.monotonic())
+            return self._seconds_left(who)
+
+    def begin(self, *who: str) -> float:
+        """Count a guess of all of these before it is looked at, so that many at a time are no more than one after
+        the other; `was_right` takes it back. Where one of them may not try, nothing is counted: the seconds left."""
+        with self._lock:
+            wait = max(self._seconds_left(one) for one in who)
+            if not wait:
+                for one in who:
+                    self._add(one)
+            return wait
+
+    def was_right(self, *who: str) -> None:
+        """What was begun was no guess."""
+        with self._lock:
+            for one in who:
+                if at := self._of.get(one):
+                    at.pop()
+
+    def _add(self, who: str) -> None:
+        at = self._of.pop(who, None) or deque(maxlen=self._most)
+        at.append(time.monotonic())
+        self._of[who] = at  # at the end, so that the first is the one that was quiet for longest
+        if len(self._of) > _MOST_REMEMBERED:
+            del self._of[next(iter(self._of))]
+
+    def _seconds_left(self, who: str) -> float:
+        at = self._of.get(who)
+        if at is None or len(at) < self._most:
+            return 0.0
+        return max(0.0, at[0] + self._seconds - time.monotonic())
 
 
 class Bearer:

@@ -10,19 +10,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
+from ion.web.accounts import accounts_routes
 from ion.web.health import health_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.pages import Pages
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
 from ion.web.pull import pull_routes
 from ion.web.requests import Told, log_request
+from ion.web.signing_in import signing_in_routes
 from ion.web.static import static_routes
+from ion.web.users import users_routes
 
 MOST_REQUESTS = 200  # at one time
 MOST_BODY_BYTES = 20_000_000  # of one request; an upload is a catalogue, a list of pairs, an export of a shop
 
 # Those of the pages, in the order in which they are matched.
-PAGES: tuple[Callable[[Pages], APIRouter], ...] = ()
+PAGES: tuple[Callable[[Pages], APIRouter], ...] = (signing_in_routes, accounts_routes, users_routes)
 
 # Nothing here is a page; a route that gives one says itself what that may load.
 HEADERS = {

@@ -10,11 +10,12 @@ import structlog
 import uvicorn
 
 from ion.config import Settings
-from ion.errors import SettingError
+from ion.errors import IonError, SettingError
 from ion.inbox.tls import Certificate
 from ion.store import Store
 from ion.web.app import make_app
 from ion.web.connection import Connection
+from ion.web.setup_code import setup_address
 
 log = structlog.get_logger("ion.web")
 
@@ -30,6 +31,8 @@ class WebServer:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.host = settings.web_host
         self.port = settings.web_port or 0
+        self._store = store
+        self._settings = settings
         self._certificate: Certificate | None = None
         if settings.web_tls_certificate is not None:
             key = settings.web_tls_key or settings.web_tls_certificate
@@ -64,6 +67,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
         self._thread.start()
         log.info("web server started", web_host=self.host, web_port=self.port, tls=self._certificate is not None)
+        self._tell_how_to_begin()
 
     def stop(self) -> None:
         """Returns when what is being fetched has ended, or some seconds later. Does nothing where not started."""
@@ -74,6 +78,14 @@ class WebServer:
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.close()
+
+    def _tell_how_to_begin(self) -> None:
+        """Where there is no user yet, who sees this makes the first one."""
+        try:
+            if not self._store.has_users():
+                log.warning("no user yet: make the first one", address=setup_address(self._settings, self.port))
+        except IonError as error:  # files are served all the same
+            log.warning("no user yet, and no way to make the first one", cause=str(error))
 
     def _context(self) -> ssl.SSLContext | None:
         """A context that has each connection served with the certificate as its files are then."""
