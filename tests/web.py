@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from argon2 import Parameters, Type
 from starlette.testclient import TestClient
 
 from ion.config import Settings
 from ion.store import Role, Store
 from ion.web.app import make_app
+from ion.web.passwords import Passwords
 from ion.web.visits import COOKIE, csrf_of
 
 HTML = {"accept": "text/html"}
+CHEAP_COST = Parameters(Type.ID, 19, salt_len=16, hash_len=32, time_cost=1, memory_cost=8, parallelism=1)
+CHEAP = Passwords(CHEAP_COST)
 
 
 @dataclass
@@ -24,7 +28,7 @@ class Site:
     app: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = make_app(self.store, self.settings)
+        self.app = make_app(self.store, self.settings, CHEAP)
 
     def visitor(self) -> TestClient:
         """A browser that nobody is signed in with."""

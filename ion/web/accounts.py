@@ -16,7 +16,7 @@ from ion.store.users import LONGEST_SESSION_DAYS
 from ion.web import second_factor
 from ion.web.access import Guesses
 from ion.web.pages import Pages
-from ion.web.passwords import PasswordError, Passwords
+from ion.web.passwords import PasswordError
 from ion.web.signing_in import CODES_SECONDS, GUESSES_SECONDS, MOST_CODES, MOST_GUESSES, later, set_cookie
 from ion.web.texts import LOCALES, Texts
 from ion.web.visits import COOKIE, Visit
@@ -140,7 +140,7 @@ class _Account:
     def __init__(self, pages: Pages) -> None:
         self.pages = pages
         self.store = pages.store
-        self.passwords = Passwords()
+        self.passwords = pages.passwords
         self.guesses = Guesses(MOST_GUESSES, GUESSES_SECONDS)
         self.codes = Guesses(MOST_CODES, CODES_SECONDS)
 

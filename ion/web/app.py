@@ -14,6 +14,7 @@ from ion.web.accounts import accounts_routes
 from ion.web.health import health_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.pages import Pages
+from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
 from ion.web.pull import pull_routes
 from ion.web.requests import Told, log_request
@@ -35,10 +36,11 @@ HEADERS = {
 }
 
 
-def make_app(store: Store, settings: Settings) -> FastAPI:
-    """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI."""
+def make_app(store: Store, settings: Settings, passwords: Passwords | None = None) -> FastAPI:
+    """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI.
+    `passwords`: None for those of the usual cost."""
     app = FastAPI(title="ION", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    pages, metrics = Pages(store, settings), Metrics(store, settings)
+    pages, metrics = Pages(store, settings, passwords), Metrics(store, settings)
     add_problems(app, pages)
     app.include_router(pull_routes(store, Bearer(store)))
     app.include_router(static_routes())

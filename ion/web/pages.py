@@ -24,6 +24,7 @@ from starlette.responses import Response
 
 from ion.config import Settings
 from ion.store import Role, Store
+from ion.web.passwords import Passwords
 from ion.web.texts import Texts
 from ion.web.visits import Allowed, AllowedToChange, Visit, Visits, locale_of
 
@@ -50,11 +51,12 @@ def template_folder() -> Path | Traversable:
 
 
 class Pages:
-    """What routes of pages share: the store, the settings, who may do what, and the templates."""
+    """What routes of pages share: the store, the settings, passwords, who may do what, and the templates."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, passwords: Passwords | None = None) -> None:
         self.store = store
         self.settings = settings
+        self.passwords = passwords or Passwords()
         self.visits = Visits(store, settings)
         self._jinja = jinja2.Environment(
             loader=jinja2.FileSystemLoader(str(template_folder())),

@@ -27,7 +27,6 @@ from ion.store.users import LONGEST_SESSION_DAYS
 from ion.web import second_factor
 from ion.web.access import Guesses
 from ion.web.pages import Pages
-from ion.web.passwords import Passwords
 from ion.web.setup_code import forget_setup_code, is_setup_code
 from ion.web.texts import Texts
 from ion.web.visits import COOKIE, Visit, locale_of
@@ -183,7 +182,7 @@ class _Door:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._store: Store = pages.store
-        self._passwords = Passwords()
+        self._passwords = pages.passwords
         self._guesses = Guesses(MOST_GUESSES, GUESSES_SECONDS)
         self._codes = Guesses(MOST_CODES, CODES_SECONDS)
 

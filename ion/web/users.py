@@ -16,7 +16,7 @@ from ion.errors import IonError
 from ion.store import Role, User, oidc_subject
 from ion.web.accounts import Refused, status_of
 from ion.web.pages import Pages
-from ion.web.passwords import Passwords, one_time_password
+from ion.web.passwords import one_time_password
 from ion.web.texts import Texts
 from ion.web.visits import Visit
 
@@ -177,7 +177,7 @@ class _Users:
         self.pages = pages
         self.store = pages.store
         self.settings = pages.settings
-        self.passwords = Passwords()
+        self.passwords = pages.passwords
 
     def users_page(self, request: Request, visit: Visit, error: IonError | None = None, **typed: Any) -> Response:
         values = {
