@@ -25,8 +25,12 @@ from tests.installations import Filled, filled
 from tests.thinning import one_in
 from tests.web import Browser, Site
 
-# Whoever comes may ask for these: what is needed to sign in.
+# Whoever comes may ask for these: what is needed to sign in, and what says whether the program is well (/metrics looks
+# itself at who asks; tests/test_health.py).
 PUBLIC = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
     "/static/{name}",
     "/login",
     "/login/code",
