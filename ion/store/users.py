@@ -108,15 +108,14 @@ class Users(Database):
             raise _no_user(name)
         return found
 
-    def password_hash_of(self, name: str) -> tuple[User, str] | None:
-        """A user who may sign in with a password, and its hash."""
+    def password_hash_of(self, name: str) -> str | None:
+        """The hash of the user's password; None where there is no such user, or none who may sign in with one. Takes as
+        long for each of these."""
         table = tables.StaffUser
+        may = (col(table.name) == _folded(name), col(table.disabled_at).is_(None))
         with self.reading() as connection:
-            user = _user(connection, col(table.name) == _folded(name))
-            if user is None or user.disabled_at is not None:
-                return None
-            stored = connection.execute(sa.select(col(table.password_hash)).where(col(table.id) == user.id)).scalar()
-        return None if stored is None else (user, stored.removeprefix(_ONE_TIME))
+            stored: str | None = connection.execute(sa.select(col(table.password_hash)).where(*may)).scalar()
+        return None if stored is None else stored.removeprefix(_ONE_TIME)
 
     def user_of_oidc(self, subject: str, invited: str | None = None) -> User | None:
         """Who signs in elsewhere as `subject` (issuer and subject); None where nobody may. A user who was entered as

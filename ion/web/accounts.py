@@ -147,12 +147,12 @@ class _Account:
     def prove(self, visit: Visit, password: str) -> None:
         """Whoever sits at the browser knows the password, or has none. Raises Refused."""
         texts = Texts(visit.locale)
-        found = self.store.password_hash_of(visit.user.name)
-        if found is None:
+        stored = self.store.password_hash_of(visit.user.name)
+        if stored is None:
             return
         if wait := self.guesses.begin(visit.user.name):
             raise Refused(texts("signing_in.too_many"), wait)
-        if not self.passwords.fits(found[1], password):
+        if not self.passwords.fits(stored, password):
             raise Refused(texts("account.wrong_password"))
         self.guesses.was_right(visit.user.name)
 

@@ -202,19 +202,18 @@ class _Door:
 
     def by_password(self, request: Request, name: str, password: str, back: str) -> Response:
         texts = Texts(locale_of(request))
-        found = self._store.password_hash_of(name)
-        stored = found[1] if found else None
+        stored = self._store.password_hash_of(name)
         who = self._who(request, name, stored)
         if wait := self._guesses.begin(*who):
             return later(self.login_page(request, back, texts("signing_in.too_many"), _TOO_MANY, name), wait)
-        if not self._passwords.fits(stored, password) or found is None or stored is None:
+        if not self._passwords.fits(stored, password) or stored is None:
             log.info("a sign-in was refused")
             wrong = texts("signing_in.wrong")
             return self.login_page(request, back, wrong, HTTPStatus.UNPROCESSABLE_ENTITY, name)
         self._guesses.was_right(*who)
         if self._passwords.is_outdated(stored):
             self._store.renew_password_hash(name, stored, self._passwords.renewed(password))
-        return self._signed_in(request, found[0], back)
+        return self._signed_in(request, self._store.user(name), back)
 
     def by_code(self, request: Request, user: User, code: str, back: str) -> Response:
         def again(text: str, status: int) -> Response:
@@ -224,7 +223,7 @@ class _Door:
             )
 
         # Not by address: whoever is asked for a code has given the password.
-        who = self._who(request, user.name, self._hash_of(user.name))[-1]
+        who = self._who(request, user.name, self._store.password_hash_of(user.name))[-1]
         if wait := self._codes.begin(who):
             return later(again("too_many", _TOO_MANY), wait)
         if not second_factor.is_good(self._store, user.name, code):
@@ -240,7 +239,7 @@ class _Door:
         wrong = None
         if password != again:
             wrong = texts("account.differ")
-        elif self._passwords.fits(self._hash_of(user.name), password):
+        elif self._passwords.fits(self._store.password_hash_of(user.name), password):
             wrong = texts("account.same")
         else:
             try:
@@ -302,7 +301,7 @@ class _Door:
         set_cookie(response, visits.is_secure(request), COOKIE, token, LONGEST_SESSION_DAYS * _DAY_SECONDS)
         if not to:
             self._store.record_audit(user.name, "signed in")
-            if stored := self._hash_of(user.name):
+            if stored := self._store.password_hash_of(user.name):
                 mark = self._passwords.mark_of(stored)
                 set_cookie(response, visits.is_secure(request), KNOWN_COOKIE, mark, _KNOWN_SECONDS)
         return response
@@ -313,10 +312,6 @@ class _Door:
         if hmac.compare_digest(given.encode("utf-8", "replace"), self._passwords.mark_of(stored).encode()):
             return (f"known {name}",)
         return (f"address {address_of(request)}", f"name {name}")
-
-    def _hash_of(self, name: str) -> str | None:
-        found = self._store.password_hash_of(name)
-        return found[1] if found else None
 
 
 _TOO_MANY = HTTPStatus.TOO_MANY_REQUESTS
