@@ -94,6 +94,7 @@ def test_a_one_time_password_is_long_enough_and_each_another() -> None:
     assert len(made) == 50 and all(CHEAP.hash(one) for one in made)
 
 
+@pytest.mark.long
 def test_an_old_hash_is_made_anew_at_the_next_sign_in_and_nobody_is_signed_out(its: Site) -> None:
     first = its.visitor()
     assert sign_in(first).status_code == 303
@@ -149,6 +150,7 @@ def test_a_password_is_compared_for_an_unknown_name_too(its: Site, monkeypatch: 
     assert len({len(stored) for stored in compared}) == 1
 
 
+@pytest.mark.long
 def test_a_password_that_is_typed_is_text_and_never_shown_again(its: Site) -> None:
     answer = sign_in(its.visitor(), '"><script>alert(1)</script>', "hunter2hunter2")
     assert "<script>alert" not in answer.text and "hunter2" not in answer.text
@@ -210,6 +212,7 @@ def test_no_other_site_signs_anybody_in(sqlite_store: Store, tmp_path: Path) -> 
             assert answer.status_code == 403 and "set-cookie" not in answer.headers, path
 
 
+@pytest.mark.long
 def test_who_signs_out_is_out_and_the_token_is_good_no_more(its: Site) -> None:
     ana = its.signed_in("ina")
     answer = ana.post("/logout")
@@ -247,6 +250,7 @@ def test_a_name_that_is_guessed_at_from_everywhere_is_closed_to_browsers_that_ar
     assert [sign_in(known, password=OTHER).status_code for _ in range(signing_in.MOST_GUESSES + 1)][-2:] == [422, 429]
 
 
+@pytest.mark.long
 def test_a_browser_is_known_no_more_when_the_password_is_another_and_never_for_another_name(its: Site) -> None:
     its.store.add_user("bert", CHEAP.hash(GOOD))
     known = its.visitor()
@@ -258,6 +262,7 @@ def test_a_browser_is_known_no_more_when_the_password_is_another_and_never_for_a
     assert sign_in(known, "ana", OTHER).status_code == 429
 
 
+@pytest.mark.long
 def test_a_right_password_is_no_guess(its: Site) -> None:
     for _ in range(signing_in.MOST_GUESSES + 2):
         assert sign_in(its.visitor()).status_code == 303
@@ -398,6 +403,7 @@ def test_the_first_user_is_made_by_who_has_the_code_and_then_the_code_is_gone(
     assert len(sqlite_store.users()) == 1
 
 
+@pytest.mark.long
 def test_what_was_typed_wrong_for_the_first_user_is_told_and_stays(sqlite_store: Store, tmp_path: Path) -> None:
     its = site(tmp_path, sqlite_store)
     code = setup_code.setup_code(its.settings)
@@ -412,6 +418,7 @@ def test_what_was_typed_wrong_for_the_first_user_is_told_and_stays(sqlite_store:
     assert not sqlite_store.has_users() and (tmp_path / "setup-code").exists()
 
 
+@pytest.mark.long
 def test_who_guesses_setup_codes_waits(sqlite_store: Store, tmp_path: Path) -> None:
     its = site(tmp_path, sqlite_store)
     code = setup_code.setup_code(its.settings)
@@ -420,6 +427,7 @@ def test_who_guesses_setup_codes_waits(sqlite_store: Store, tmp_path: Path) -> N
     assert begin(its.visitor(), code).status_code == 429 and not sqlite_store.has_users()
 
 
+@pytest.mark.long
 def test_the_server_tells_the_setup_address_while_there_is_no_user(
     sqlite_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -466,6 +474,7 @@ def test_a_password_is_changed_with_the_old_one_and_other_browsers_are_signed_ou
     assert sign_in(its.visitor()).status_code == 422 and sign_in(its.visitor(), password=OTHER).status_code == 303
 
 
+@pytest.mark.long
 def test_who_finds_a_browser_signed_in_cannot_guess_the_password_there(its: Site) -> None:
     ana = Browser(its.visitor(), its.store.begin_session("ana", verified=True))
     values = {"old": OTHER, "password": OTHER, "again": OTHER}
@@ -473,6 +482,7 @@ def test_who_finds_a_browser_signed_in_cannot_guess_the_password_there(its: Site
     assert answers[-2:] == [422, 429]
 
 
+@pytest.mark.long
 def test_the_language_is_the_one_chosen_or_else_the_browsers(its: Site) -> None:
     ana = its.signed_in("ina")
     assert ana.post("/account/language", locale="de").headers["location"] == "/account?said=saved"
@@ -481,6 +491,7 @@ def test_the_language_is_the_one_chosen_or_else_the_browsers(its: Site) -> None:
     assert "Your account" in ana.page("/account")
 
 
+@pytest.mark.long
 def test_one_is_signed_out_everywhere_else(its: Site) -> None:
     ana, other = its.signed_in("ina"), its.store.begin_session("ina", verified=True)
     ana.post("/account/sessions")
@@ -513,6 +524,7 @@ def test_an_added_user_gets_a_password_shown_once_and_chooses_another_when_signi
     assert sign_in(its.visitor(), "bert").headers["location"] == "/"
 
 
+@pytest.mark.long
 def test_a_one_time_password_and_a_second_factor_are_both_asked_for(its: Site, clock: Any) -> None:
     totp = with_second_factor(its)
     its.store.set_password("ana", HASH, one_time=True)
@@ -553,6 +565,7 @@ def test_an_administrator_gives_roles_and_takes_them_and_each_is_noted(its: Site
     ]
 
 
+@pytest.mark.long
 def test_a_reset_is_confirmed_and_signs_the_user_out(its: Site) -> None:
     admin, bert = its.signed_in("root", admin=True), its.signed_in("bert")
     its.store.set_password("bert", HASH, keep_session=bert.token)
@@ -579,12 +592,14 @@ def test_an_administrator_resets_and_disables_nobody_who_is_oneself(its: Site) -
     assert user.has_second_factor and not user.must_change_password and not user.disabled_at
 
 
+@pytest.mark.long
 def test_the_last_administrator_is_told_why_not(its: Site) -> None:
     ana = Browser(its.visitor(), its.store.begin_session("ana", verified=True))
     answer = ana.post("/users/ana/administrator", is_admin="")
     assert answer.status_code == 409 and "nobody would be left" in wrong(answer)
 
 
+@pytest.mark.long
 def test_what_was_typed_for_a_new_user_stays_where_it_is_refused(its: Site) -> None:
     admin = its.signed_in("root", admin=True)
     for values, status in (
@@ -692,6 +707,7 @@ def test_a_user_who_was_entered_by_address_signs_in_and_is_bound_to_the_identifi
     assert come_back(its, elsewhere, sub="9", **claims).status_code == 403
 
 
+@pytest.mark.long
 def test_a_second_factor_set_up_here_and_a_disabled_user_count_elsewhere_too(both: tuple[Site, Provider]) -> None:
     its, elsewhere = both
     with_second_factor(its)
@@ -730,6 +746,7 @@ def test_an_id_token_holds_by_a_key_of_the_provider_only(elsewhere: Provider) ->
         identity_at(elsewhere, sub="ana-7")
 
 
+@pytest.mark.long
 def test_a_new_key_of_the_provider_is_asked_for(both: tuple[Site, Provider], monkeypatch: pytest.MonkeyPatch) -> None:
     its, elsewhere = both
     assert come_back(its, elsewhere, sub="ana-7").status_code == 303
@@ -754,6 +771,7 @@ def test_an_answer_is_good_in_the_browser_that_asked_and_once(both: tuple[Site, 
         assert client.get(f"/login/oidc/back{query}").status_code == 403
 
 
+@pytest.mark.long
 def test_a_provider_that_refuses_or_is_another_lets_nobody_in(both: tuple[Site, Provider]) -> None:
     its, elsewhere = both
     client = its.visitor()
@@ -775,6 +793,7 @@ def test_a_provider_that_describes_itself_wrong_is_not_used(elsewhere: Provider,
         identity_at(elsewhere, sub="ana-7")
 
 
+@pytest.mark.long
 def test_a_provider_that_does_not_answer_is_told_and_passwords_still_do(sqlite_store: Store, tmp_path: Path) -> None:
     sqlite_store.add_user("ana", HASH)
     its = site(tmp_path, sqlite_store, oidc_issuer="http://127.0.0.1:1", oidc_client_id="x")
@@ -782,6 +801,7 @@ def test_a_provider_that_does_not_answer_is_told_and_passwords_still_do(sqlite_s
     assert sign_in(its.visitor()).status_code == 303
 
 
+@pytest.mark.long
 def test_without_a_provider_there_is_no_such_page_and_half_a_one_is_refused(its: Site, tmp_path: Path) -> None:
     assert its.visitor().get("/login/oidc").status_code == 404
     with pytest.raises(SettingError, match="oidc_client_id"):
@@ -797,6 +817,7 @@ def test_without_a_provider_there_is_no_such_page_and_half_a_one_is_refused(its:
             Settings(data_dir=tmp_path, oidc_issuer=issuer)
 
 
+@pytest.mark.long
 def test_an_administrator_enters_who_signs_in_elsewhere(both: tuple[Site, Provider]) -> None:
     its, elsewhere = both
     admin = its.signed_in("root", admin=True)
