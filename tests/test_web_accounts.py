@@ -437,7 +437,7 @@ def test_the_server_tells_the_setup_address_while_there_is_no_user(
         server.start()
         server.stop()
         address = f"http://127.0.0.1:{server.port}/setup?code="
-        assert (address in capsys.readouterr().out) == told
+        assert (address in capsys.readouterr().out) == told == (tmp_path / "setup-code").exists()
         sqlite_store.add_user(f"user-{told}", None)
 
 

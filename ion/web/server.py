@@ -15,7 +15,7 @@ from ion.inbox.tls import Certificate
 from ion.store import Store
 from ion.web.app import make_app
 from ion.web.connection import Connection
-from ion.web.setup_code import setup_address
+from ion.web.setup_code import forget_setup_code, setup_address
 
 log = structlog.get_logger("ion.web")
 
@@ -82,7 +82,9 @@ class WebServer:
     def _tell_how_to_begin(self) -> None:
         """Where there is no user yet, who sees this makes the first one."""
         try:
-            if not self._store.has_users():
+            if self._store.has_users():
+                forget_setup_code(self._settings)  # of one that was made on the command line
+            else:
                 log.warning("no user yet: make the first one", address=setup_address(self._settings, self.port))
         except IonError as error:  # files are served all the same
             log.warning("no user yet, and no way to make the first one", cause=str(error))
