@@ -658,11 +658,13 @@ def _anything(store: Store, chance: random.Random, steps: int) -> None:
         def correct(number: int = number) -> None:
             typed = {
                 "delivery.city": chance.choice(("Wien", "Graz", "")),
-                "line[1].quantity": chance.choice(("1", "2", "0")),
+                "line[1].quantity": chance.choice(("1", "2")),
                 "totals.total_customer": chance.choice(("20 EUR", "21 EUR")),
                 "order.order_number": chance.choice(("A1", "B2", "P1")),
             }
-            store.correct_notification(number, dict(chance.sample(list(typed.items()), 3)), by="Ana")
+            store.correct_notification(
+                number, dict(chance.sample(list(typed.items()), chance.choice((1, 4, 4)))), by="Ana"
+            )
 
         def read_again(number: int = number, read: Order = read, made: Any = shown.corrected_order) -> None:
             found = chance.choice(
@@ -684,12 +686,11 @@ def _anything(store: Store, chance: random.Random, steps: int) -> None:
         names = [*shown.to_name, "delivery.city", "totals.total_customer"]
         what = chance.choice(
             (
-                *(correct, correct, read_again, read_again),
+                *(correct, correct, correct, read_again, read_again),
                 lambda number=number, names=names: store.release_notification(number, by="Ana", named=names),
                 lambda number=number: store.dismiss_notification(number, by="Ana"),
                 lambda number=number: store.merge_notification(number, chance.choice(("A1", "B2", "P1")), by="Ana"),
-                lambda number=number: store.undo_decision(number, by="Ana"),
-                lambda number=number: store.undo_decision(number, by="Ana"),
+                *[lambda number=number: store.undo_decision(number, by="Ana")] * 4,
                 lambda last=shown.correction or 0: store.undo_correction(last, by="Ana"),
                 enter if chance.random() < 0.1 else correct,
             )
