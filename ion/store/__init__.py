@@ -59,8 +59,8 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
-from ion.store.counts import Counting, Counts
 from ion.store.corrections import Correction, Corrections
+from ion.store.counts import Counting, Counts
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
@@ -134,8 +134,8 @@ __all__ = [
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
-    "Counts",
     "Correction",
+    "Counts",
     "CursorMovedError",
     "DatabaseContent",
     "Delivery",
