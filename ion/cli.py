@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ion import __version__, cli_backup, cli_delivery, cli_trust, cli_web
+from ion import __version__, cli_backup, cli_corrections, cli_delivery, cli_trust, cli_web
 from ion.cli_alerts import alerts
 from ion.cli_catalogue import catalogue_app
 from ion.cli_dkim import dkim_app
@@ -66,6 +66,11 @@ app.command(epilog="Example: ion held --merchant default | jq '{notification, or
 app.command(epilog="Example: ion show 17 | jq .notifications[0].problems")(cli_trust.show)
 app.command(epilog="Example: ion release 12 13 --by Ana --note 'seen in the platform'")(cli_trust.release)
 app.command(epilog="Example: ion dismiss 14 --by Ana --note 'not ours'")(cli_trust.dismiss)
+app.command(epilog="Example: ion correct 13 --set delivery.city=Wien --by Ana --note 'asked the customer'")(
+    cli_corrections.correct
+)
+app.command(epilog="Example: ion merge 15 --order GE123456789XX --by Ana")(cli_corrections.merge)
+app.command(epilog="Example: ion undo 14 --by Ana")(cli_corrections.undo)
 app.command(epilog="Example: ion entered GE123456789XX 1001 --by Ana; ion entered --shopify orders.csv")(entered)
 app.command(epilog="Example: ion reopen GE123456789XX --by Ana")(reopen)
 app.command(epilog="Example: ion pending --older-than 24 | jq '{order_number, country, batch}'")(pending)

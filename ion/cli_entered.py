@@ -66,7 +66,7 @@ def entered(
         with opened_store(settings_of(context)) as store:
             one = store.mark_entered(
                 merchant,
-                _meant(order),
+                meant(order),
                 shop_number,
                 by=by,
                 source=COMMAND_LINE,
@@ -105,7 +105,7 @@ def entered(
 def reopen(context: typer.Context, order: Order, merchant: OfMerchant = "default", by: By = COMMAND_LINE) -> None:
     """Take back that an order is entered: it is pending again, and in the next file where it is in none."""
     with opened_store(settings_of(context)) as store:
-        print_json(asdict(store.reopen(merchant, _meant(order), by=by, source=COMMAND_LINE)))
+        print_json(asdict(store.reopen(merchant, meant(order), by=by, source=COMMAND_LINE)))
 
 
 def pending(
@@ -124,7 +124,7 @@ def pending(
             print_json({**asdict(one), "age_hours": round((now - one.waiting_since) / timedelta(hours=1), 1)})
 
 
-def _meant(order: str) -> str | int:
+def meant(order: str) -> str | int:
     prefix, _, number = order.partition(":")
     return int(number) if prefix == "id" and number.isascii() and number.isdigit() and len(number) < 10 else order
 

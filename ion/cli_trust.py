@@ -42,10 +42,22 @@ def show(
     context: typer.Context,
     message: Annotated[int, typer.Argument(metavar="MESSAGE", help="Number of a message, as ion held prints it.")],
 ) -> None:
-    """Print a message with each of its notifications: the order, the problems, the evidence and the decision."""
+    """Print a message with each of its notifications: the order, the problems, the evidence, the decision, and what
+    people did with it."""
+    from ion.corrections import partial_values
+
     with opened_store(settings_of(context)) as store:
         found = store.shown_message(message)
-    notifications = [asdict(one) for one in found.notifications]
+        corrections, history = store.corrections_of(message), store.notification_events(message)
+    notifications = [
+        {
+            **asdict(one),
+            "partial": partial_values(one.partial) or None,
+            "corrections": [asdict(correction) for correction in corrections if correction.position == one.position],
+            "history": [asdict(event) for event in history if event.position == one.position],
+        }
+        for one in found.notifications
+    ]
     about = {"state": found.state, "size_bytes": found.size_bytes, "sha256": found.sha256, "error": found.last_error}
     print_json({**_of_message(found), **about, "notifications": notifications})
 
@@ -73,7 +85,7 @@ def release(
 
 
 def dismiss(context: typer.Context, notifications: Notifications, by: By, note: Note = None) -> None:
-    """Set each notification aside for good. No order is changed."""
+    """Set each notification aside. No order is changed."""
     failed = False
     with opened_store(settings_of(context)) as store:
         for number in notifications:
@@ -100,7 +112,7 @@ def _of_message(found: "ShownMessage") -> dict[str, Any]:
 def _of_notification(found: "ShownNotification") -> dict[str, Any]:
     names = ("notification", "state", "grade", "reason", "platform", "order_number", "revision", "problems", "evidence")
     # What `ion release` asks for, under the name that it has there.
-    return {name: getattr(found, name) for name in names} | {"force": found.to_name}
+    return {name: getattr(found, name) for name in names} | {"force": found.to_name, "correction": found.correction}
 
 
 def _from_field(head: bytes | None) -> str | None:

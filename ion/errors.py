@@ -7,6 +7,7 @@
     ├── RenderError              a mail that would not read back exactly  (exit 1)
     ├── MailError                a file that is no mail at all            (exit 1)
     ├── CsvError                 a CSV given to be read is none           (exit 1)
+    ├── CorrectionError          what a person typed makes no whole order (exit 1) (`ion.corrections`)
     ├── StoreError               the database refused, the data is intact (exit 1)
     │   ├── StorageFullError     its disk is full
     │   ├── OrderErasedError     the order was erased here

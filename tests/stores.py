@@ -150,6 +150,7 @@ class Judged:
     seal: str | None = "7K2M-9QXR-AAAA-BBBB-CCCC"
     carrier: str | None = "html"
     language: str | None = "en"
+    partial: str | None = None
 
     @property
     def content(self) -> Content | None:

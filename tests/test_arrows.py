@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LEVELS = [
     {"errors", "files", "order", "currencies", "config", "config_imap", "config_relay", "config_sftp", "config_tables"},
     {"contract", "content", "csv_input"},
+    {"corrections"},
     {"seal", "payloads", "store", "shop_orders"},
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
@@ -42,6 +43,7 @@ LEVELS = [
         "cli_backup",
         "cli_user",
     },
+    {"cli_corrections"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,6 +14,7 @@ from ion.contract.canonical import (
     entries,
     from_entries,
     in_contract_order,
+    name_at,
     order_entries,
 )
 from ion.contract.fields import FIELDS, ORDER_SECTIONS, SECTIONS, Field, Kind, Section
@@ -42,6 +43,7 @@ __all__ = [
     "in_contract_order",
     "language",
     "languages",
+    "name_at",
     "order_entries",
     "print_value",
     "read_value",

@@ -6,7 +6,7 @@ different orders share a text, whatever characters their values hold.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -115,6 +115,18 @@ def contract_order(entry: Entry) -> tuple[int, int, int, tuple[int, ...]]:
     section, repeated, rank = _RANK[entry[0], entry[1]]
     index = entry[2]
     return section, index[0] if repeated else 0, rank, index
+
+
+def name_at(path: Sequence[str | int], *, header: bool = False) -> str | None:
+    """The name of the field at a path in the order, or in the header: `("lines", 1, "quantity")` is `line[2].quantity`.
+    None where no field is there."""
+    names = [step for step in path if isinstance(step, str)]
+    numbers = tuple(step for step in path if isinstance(step, int))
+    for section in HEADER_SECTIONS if header else ORDER_SECTIONS:
+        at = names[1:] if section.path else names
+        if (not section.path or names[:1] == [section.path]) and at and f"{section.code}.{at[0]}" in FIELDS:
+            return Entry(section.code, at[0], numbers, "").name
+    return None
 
 
 def _element(blocks: list[dict[str, Any]], place: int) -> dict[str, Any]:

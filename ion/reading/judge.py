@@ -6,6 +6,7 @@ to a person, damage and notes are told and harmless. Nothing proved: a seal that
 adds up; no seal at all is at most `consistent`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import tee
@@ -14,7 +15,16 @@ from typing import Annotated, Any, Literal
 from pydantic import FailFast
 
 from ion.content import Content
-from ion.contract import Entry, Language, Notification, Unreadable, language, tags
+from ion.contract import (
+    ORDER_SECTIONS,
+    Entry,
+    Language,
+    Notification,
+    Unreadable,
+    in_contract_order,
+    language,
+    tags,
+)
 from ion.contract.anchors import LOST_LETTERS, Known
 from ion.order import Order
 from ion.reading.agreement import (
@@ -46,8 +56,9 @@ class Judged:
     """One distinct notification found in a message, and what its content proves.
 
     `content` (of the order) and `notification`: as proved, or as far as they could be read where the grade is `review`;
-    None where no whole order could be read. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag
-    of the printed language, None where only the attachment was read. `confirmation`, `bounce`: with grade `none`, the
+    None where no whole order could be read; then `partial` is what could, JSON text of the canonical values by the
+    names of their fields. `carrier`: what proved or gave it (`json`, `html`, `text`). `language`: tag of the printed
+    language, None where only the attachment was read. `confirmation`, `bounce`: with grade `none`, the
     forwarding confirmation, or the bounce, that the message is.
     """
 
@@ -60,6 +71,7 @@ class Judged:
     language: str | None = None
     confirmation: Confirmation | None = None
     bounce: Bounce | None = None
+    partial: str | None = None
 
     @property
     def order(self) -> Order | None:
@@ -371,7 +383,19 @@ def _unproved(claims: list[Claim], keys: Sequence[Key]) -> Judged:
     tag = next((claim.language.tag for claim in claims if claim.language), None)
     notification, order = built or (None, None)
     content = Content.of(order) if order else None
-    return Judged(grade, notification, content, tuple(dict.fromkeys(problems)), seal, best.carrier, tag)
+    partial = None if built else _partial(max(claims, key=lambda claim: len(claim.entries)))
+    return Judged(
+        grade, notification, content, tuple(dict.fromkeys(problems)), seal, best.carrier, tag, partial=partial
+    )
+
+
+def _partial(claim: Claim) -> str | None:
+    """What a claim shows of the order, for a person to make it whole."""
+    stated = in_contract_order(entry for entry in claim.entries if entry.section in _OF_THE_ORDER)
+    return json.dumps({entry.name: entry.value for entry in stated}, ensure_ascii=False) if stated else None
+
+
+_OF_THE_ORDER = frozenset(section.code for section in ORDER_SECTIONS)
 
 
 def _stated(claim: Claim) -> tuple[Notification, Order] | None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ion.contract import FIELDS, ORDER_SECTIONS, SECTIONS, Entry, Language, Notification, from_entries, print_value
-from ion.contract.fields import HEADER_SECTIONS
+from ion.contract import FIELDS, SECTIONS, Entry, Language, Notification, from_entries, name_at, print_value
 from ion.order import Order
 from ion.reading.claims import Claim, Place
 from ion.seal import Key, verify_seal
@@ -89,22 +88,11 @@ def why_no_order(values: Iterable[Entry]) -> Problem:
         _built(values)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = _field_of(error.title, first["loc"])
+        name = name_at(first["loc"], header=error.title == Notification.__name__)
         return Problem("unreadable", name, f"no whole order can be read: {first['msg']}")
     except ValueError as error:
         return Problem("unreadable", None, f"no whole order can be read: {error}")
     return Problem("unreadable", None, "no whole order can be read")
-
-
-def _field_of(model: str, path: Sequence[str | int]) -> str | None:
-    """The name of the field at a path in the order or the header: `("lines", 1, "quantity")` is `line[2].quantity`."""
-    names = [step for step in path if isinstance(step, str)]
-    numbers = tuple(step for step in path if isinstance(step, int))
-    for section in HEADER_SECTIONS if model == Notification.__name__ else ORDER_SECTIONS:
-        at = names[1:] if section.path else names
-        if (not section.path or names[:1] == [section.path]) and at and f"{section.code}.{at[0]}" in FIELDS:
-            return Entry(section.code, at[0], numbers, "").name
-    return None
 
 
 def miscounted(claim: Claim, values: Iterable[Entry]) -> list[str]:

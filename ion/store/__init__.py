@@ -15,7 +15,10 @@ serves SQLite and PostgreSQL.
     confirmations       what mail providers ask before they forward
     judgements          what was judged of it, applied to orders
     trust               whose word counts without a seal, for each merchant
+    corrections         what a person typed in place of what was read, beside it
+    notification_events what people did with notifications, line by line
     decisions           what waits for a person, and what the person decides
+    undoing             taking a decision back
     rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out
     outgoing            mail on its way to the relay
@@ -56,6 +59,7 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
+from ion.store.corrections import Correction, Corrections
 from ion.store.counts import Counting, Counts
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
@@ -85,6 +89,7 @@ from ion.store.messages import (
     NoSuchAddressError,
 )
 from ion.store.migrations import HEAD as SCHEMA
+from ion.store.notification_events import NotificationEvent, NotificationEvents
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
@@ -108,6 +113,8 @@ from ion.store.types import (
     Role,
 )
 from ion.store.users import Session, User, Users, invited_as, oidc_subject
+from ion.store.undoing import Undoings
+from ion.store.users import Session, User, Users
 
 __all__ = [
     "DEFAULT_MERCHANT",
@@ -128,6 +135,7 @@ __all__ = [
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
+    "Correction",
     "Counts",
     "CursorMovedError",
     "DatabaseContent",
@@ -161,6 +169,7 @@ __all__ = [
     "NoSuchOrderError",
     "NoSuchProfileError",
     "NotificationChange",
+    "NotificationEvent",
     "NotificationState",
     "OrderState",
     "OrdersChangedError",
@@ -212,6 +221,9 @@ class Store(
     Confirmations,
     Trust,
     Decisions,
+    Corrections,
+    NotificationEvents,
+    Undoings,
     Orders,
     Batches,
     Entries,

@@ -17,6 +17,7 @@ from sqlmodel import col
 
 from ion.content import digest_of
 from ion.store import tables
+from ion.store.corrections import is_in_force
 from ion.store.engine import Database
 from ion.store.messages import message_counts
 from ion.store.published import holds_erased
@@ -104,6 +105,7 @@ def _disagreements(connection: sa.Connection, now: datetime) -> Iterator[str]:
     for words, table, conditions in (
         *_message_rules(),
         *_order_rules(),
+        *_decision_rules(),
         *_outgoing_rules(),
         *_bounce_rules(),
         *_erasure_rules(),
@@ -159,14 +161,22 @@ def _message_rules() -> _Rules:
         (is_purged, sa.exists().where(was, col(purge.state_before) == "ignored"), holds_something),
     )
     waits = col(notification.state).in_([NotificationState.HELD.value, NotificationState.REVIEW.value])
+    event = tables.NotificationEvent
+    undone_since = sa.exists().where(
+        _of_same(event, notification), col(event.what) == "undone", col(event.at) > col(purge.purged_at)
+    )
     yield (
         "messages purged while a person had to decide",
         message,
         (
             is_purged,
-            sa.exists().where(was, col(purge.erasure_id).is_(None)),
             sa.exists().where(
-                col(notification.message_id) == col(message.id), waits, col(notification.erased_at).is_(None)
+                was,
+                col(purge.erasure_id).is_(None),
+                col(notification.message_id) == col(message.id),
+                waits,
+                col(notification.erased_at).is_(None),
+                ~undone_since,
             ),
         ),
     )
@@ -195,8 +205,10 @@ def _order_rules() -> _Rules:
     yield (
         "notifications linked to another order than they tell of",
         notification,
-        (col(notification.state).in_(_LINKED), sa.exists().where(is_its, different)),
+        (col(notification.state).in_(_LINKED), sa.exists().where(is_its, different), ~_is_decided_so(order)),
     )
+    other_merchant = sa.exists().where(is_its, col(order.merchant) != col(notification.merchant))
+    yield "notifications linked to an order of another merchant", notification, (other_merchant,)
     newest = sa.exists().where(
         col(revision.order_id) == col(order.id),
         col(revision.revision) == col(order.revision),
@@ -214,12 +226,64 @@ def _order_rules() -> _Rules:
     yield "revisions that no applied notification brought", revision, (~brought,)
     otherwise = sa.exists().where(
         col(notification.id) == col(revision.notification_id),
-        col(notification.order_json) != col(revision.content_json),
+        sa.func.coalesce(_corrected_json(), col(notification.order_json)) != col(revision.content_json),
     )
     yield "revisions with another content than their notification", revision, (otherwise,)
     last = sa.select(sa.func.max(col(line.position))).where(col(line.order_id) == col(order.id)).scalar_subquery()
     number = sa.select(sa.func.count()).where(col(line.order_id) == col(order.id)).scalar_subquery()
     yield "orders whose lines have gaps", order, (sa.func.coalesce(last, 0) != number,)
+
+
+def _decision_rules() -> _Rules:
+    notification, correction, event = tables.Notification, tables.Correction, tables.NotificationEvent
+    told = sa.exists().where(_of_same(event, notification), col(event.what) == col(notification.decision))
+    is_decided = col(notification.decision).is_not(None)
+    yield "notifications decided without an event that says so", notification, (is_decided, ~told)
+    waits = col(notification.state).in_([NotificationState.HELD.value, NotificationState.REVIEW.value])
+    yield "notifications decided that still wait", notification, (is_decided, waits)
+    made = sa.exists().where(_of_same(event, correction), col(event.what) == "corrected")
+    yield "corrections without an event that says so", correction, (~made,)
+    of_erased = sa.exists().where(_of_same(correction, notification), _is_erased(notification))
+    has_content = sa.or_(col(correction.order_json).is_not(None), col(correction.changes_json) != "[]")
+    yield "corrections of erased notifications that still have content", correction, (of_erased, has_content)
+    yield (
+        "corrections without content that are not erased",
+        correction,
+        (~of_erased, sa.or_(col(correction.order_json).is_(None), col(correction.changes_json) == "[]")),
+    )
+
+
+def _of_same(one: Any, other: Any) -> sa.ColumnElement[bool]:
+    """The condition that two rows are of the same notification."""
+    return sa.and_(col(one.message_id) == col(other.message_id), col(one.position) == col(other.position))
+
+
+def _corrected_json() -> Any:
+    """The order as it was corrected, of a notification that was released so."""
+    notification, correction = tables.Notification, tables.Correction
+    return (
+        sa.select(col(correction.order_json))
+        .where(_of_same(correction, notification), is_in_force(correction))
+        .where(col(notification.decision) == "released")
+        .order_by(col(correction.id).desc())
+        .limit(1)
+        .correlate(notification)
+        .scalar_subquery()
+    )
+
+
+def _is_decided_so(order: Any) -> sa.ColumnElement[bool]:
+    """Whether a person said that a notification is of that order: merged it, or corrected what it tells of."""
+    notification, correction = tables.Notification, tables.Correction
+    typed = sa.exists().where(
+        _of_same(correction, notification),
+        col(order.id) == col(notification.order_id),
+        col(correction.undone_at).is_(None),
+        col(correction.platform) == col(order.platform),
+        col(correction.order_number) == col(order.order_number),
+    )
+    is_merged = sa.func.coalesce(col(notification.decision), "") == "merged"
+    return sa.or_(is_merged, sa.and_(col(notification.decision) == "released", typed))
 
 
 def _outgoing_rules() -> _Rules:
@@ -283,7 +347,11 @@ def _erasure_rules() -> _Rules:
     )
     yield "erased orders whose number does not count as erased", order, (_is_erased(order), ~known)
     yield "orders that count as erased and are not", order, (~_is_erased(order), known)
-    has_content = sa.or_(col(notification.order_json).is_not(None), col(notification.problems_json) != "[]")
+    has_content = sa.or_(
+        col(notification.order_json).is_not(None),
+        col(notification.partial_json).is_not(None),
+        col(notification.problems_json) != "[]",
+    )
     yield "erased notifications that still have content", notification, (_is_erased(notification), has_content)
     has_raw = sa.exists().where(col(tables.MessageRaw.message_id) == col(notification.message_id))
     unread = sa.exists().where(
@@ -394,6 +462,7 @@ def _in_sequences(connection: sa.Connection) -> Iterator[str]:
 def _in_contents(connection: sa.Connection) -> Iterator[str]:
     """What only the octets can tell: every order, revision and mail once, one at a time."""
     order, revision, message = tables.OrderRow, tables.OrderRevision, tables.Message
+    is_its, later = col(order.id) == col(revision.order_id), col(order.revision) > col(revision.revision)
     for order_id, content, digest, lines in _streamed(
         connection,
         sa.select(col(order.id), col(order.content_json), col(order.content_sha256), _lines_of(order)).where(
@@ -408,7 +477,11 @@ def _in_contents(connection: sa.Connection) -> Iterator[str]:
         connection,
         sa.select(
             col(revision.order_id), col(revision.revision), col(revision.content_json), col(revision.content_sha256)
-        ).where(~sa.exists().where(col(order.id) == col(revision.order_id), _is_erased(order))),
+        ).where(
+            ~sa.exists().where(col(order.id) == col(revision.order_id), _is_erased(order)),
+            # What an order said before it was erased stays erased where a person has taken the order back in.
+            ~sa.and_(col(revision.content_json) == "", sa.exists().where(is_its, later)),
+        ),
     ):
         if digest_of(content) != digest:
             yield f"order row {order_id}, revision {number}: its content is not what was stored"

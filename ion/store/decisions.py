@@ -2,9 +2,11 @@
 
     held, review -> applied | superseded | duplicate   (`release_notification`)
                  -> dismissed                          (`dismiss_notification`)
+                 -> duplicate                          (`merge_notification`)
 
-A released order goes the way of a sealed one: new, a revision, or known already. One that contradicts what is known
-stays where it is.
+A released order goes the way of a sealed one: new, a revision, or known already; where a person corrected it, as it is
+corrected. One that contradicts what is known stays where it is. Each decision is a line of `notification_events`, and
+`undoing` takes it back.
 """
 
 import json
@@ -17,18 +19,18 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from ion.content import Content, order_of
+from ion.corrections import HARMLESS, Changed, adds_up, concerns
 from ion.errors import StoreError
 from ion.store import tables
+from ion.store.corrections import correction_in_force, is_in_force
 from ion.store.engine import Database, one_row
+from ion.store.entries import order_meant
 from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
-from ion.store.merchants import lock_merchant
+from ion.store.notification_events import WAITING, person_named, tell_event, waiting_notification
 from ion.store.orders import is_order, update_order
 from ion.store.privacy import is_erased, lift_erasure
 from ion.store.types import NotificationState, storable, utc_now
 
-WAITING = (NotificationState.HELD.value, NotificationState.REVIEW.value)
-# What was done to read a mail leaves the proof as it is, so nobody has to answer for it.
-_HARMLESS = ("note", "repair", "damage")
 _HEAD_BYTES = 65_536
 _ROWS_AT_ONCE = 200
 
@@ -37,7 +39,9 @@ _ROWS_AT_ONCE = 200
 class ShownNotification:
     """A notification as a person sees it. `problems`: `{"code", "field", "message"}` each, which quote values;
     `to_name`: what `--force` has to name before it can be released, empty where nothing; `evidence`: what was checked
-    to decide; `order`: the order as JSON values, None where no whole one was read."""
+    to decide; `order`: the order as JSON values as it was read, None where no whole one was; `partial`: then what could
+    be read, JSON text as `ion.corrections.partial_values` takes it; `correction`: number of the correction in force,
+    which `corrections_of` tells, `corrected_order`: the order with it; None where there is none."""
 
     notification: int
     position: int
@@ -59,6 +63,9 @@ class ShownNotification:
     decided_at: datetime | None
     decision_note: str | None
     order: dict[str, Any] | None
+    partial: str | None = None
+    correction: int | None = None
+    corrected_order: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,41 +104,58 @@ class Decisions(Database):
         with self.reading() as connection:
             options = {"stream_results": True, "yield_per": _ROWS_AT_ONCE}
             for row in connection.execution_options(**options).execute(query):
-                yield _message(row, (_notification(row),))
+                yield _message(row, (_notification(connection, row),))
 
     def shown_message(self, message_id: int) -> ShownMessage:
         """A message with all its notifications. Raises StoreError where there is none of this number."""
         query = _shown(outer=True).where(col(tables.Message.id) == message_id)
         with self.reading() as connection:
             rows = connection.execute(query.order_by(col(tables.Notification.position))).all()
+            found = tuple(_notification(connection, row) for row in rows if row.notification is not None)
         if not rows:
             raise StoreError(f"there is no message {message_id}; `ion held` names those that wait")
-        found = tuple(_notification(row) for row in rows if row.notification is not None)
         return _message(rows[0], found)
+
+    def shown_notification(self, notification_id: int) -> ShownMessage:
+        """A notification, whatever became of it, with its message, as `waiting_notifications` gives one. Raises
+        StoreError where there is none of this number."""
+        with self.reading() as connection:
+            row = connection.execute(_shown().where(col(tables.Notification.id) == notification_id)).one_or_none()
+            if row is None:
+                raise StoreError(f"there is no notification {notification_id}; `ion held` lists what waits")
+            return _message(row, (_notification(connection, row),))
 
     def release_notification(
         self, notification_id: int, *, by: str, note: str | None = None, named: Sequence[str] = ()
     ) -> StoredNotification:
-        """Let the order of a waiting notification in, as if it had been sealed.
+        """Let the order of a waiting notification in, as if it had been sealed; as it is corrected, where it is.
 
-        `by`: who says so; `named`: the problems, by field or code, that this person has seen and takes on. Raises
-        StoreError, and changes nothing, where it does not wait, has no whole order, has a problem that is not named, or
-        contradicts what is known.
+        `by`: who says so; `named`: the problems, by field or code, that this person has seen and takes on; those of
+        corrected fields are answered. Raises StoreError, and changes nothing, where it does not wait, has no whole
+        order, has a problem that is not named, or contradicts what is known.
         """
+        by = person_named(by)
         with self.writing() as connection:
-            row = _locked(connection, notification_id)
-            if row.order_json is None:
-                raise StoreError(f"notification {notification_id} holds no whole order; ask for the mail again")
-            missing = [name for name in _to_name(row) if name not in named]
+            row = waiting_notification(connection, notification_id)
+            corrected = _corrected(connection, row.message_id, row.position)
+            order_json = corrected.order_json if corrected else row.order_json
+            if order_json is None:
+                raise StoreError(
+                    f"notification {notification_id} holds no whole order; correct it (ion correct), or ask for the "
+                    "mail again"
+                )
+            missing = [name for name in _to_name(row, corrected) if name not in named]
             if missing:
                 raise StoreError(
                     f"notification {notification_id} is in doubt ({row.reason}); to release it all the same, name what "
                     f"was found: {' '.join(f'--force {name}' for name in missing)}"
                 )
-            why_not = why_inapplicable(row.kind)
+            # Where not even the header could be read, the person who typed the order says that it is one.
+            why_not = None if corrected and row.kind is None else why_inapplicable(row.kind)
             if why_not:
                 raise StoreError(f"notification {notification_id} cannot be released: {why_not}")
-            now, content = utc_now(), Content.of(order_of(row.order_json))
+            now, content = utc_now(), Content.of(order_of(order_json))
+            was_erased = is_erased(connection, row.merchant, *content.summary[:2])
             outcome, is_new_revision = _taken_back(
                 connection, row.merchant, content, row.revision or 1, notification_id, now
             ) or bring_in(connection, row.merchant, content, row.revision, now)
@@ -142,16 +166,18 @@ class Decisions(Database):
             if is_new_revision:
                 insert_revision(connection, outcome.order_id, content, row.revision, notification_id, now)
             values = {"state": outcome.state.value, "reason": outcome.reason, "order_id": outcome.order_id}
-            _decide(connection, row, "released", by, note, now, values)
+            number, final = content.summary.order_number, was_erased or not _is_new(connection, outcome)
+            _decide(connection, row, "released", by, note, now, values, order_number=number, final=final)
             return StoredNotification(
                 notification_id, row.position, row.grade, outcome.state.value, outcome.reason, row.platform,
                 row.order_number, row.revision, outcome.order_id,
             )  # fmt: skip
 
     def dismiss_notification(self, notification_id: int, *, by: str, note: str | None = None) -> StoredNotification:
-        """Set a waiting notification aside for good; no order is changed. Raises StoreError where it does not wait."""
+        """Set a waiting notification aside; no order is changed. Raises StoreError where it does not wait."""
+        by = person_named(by)
         with self.writing() as connection:
-            row = _locked(connection, notification_id)
+            row = waiting_notification(connection, notification_id)
             state = NotificationState.DISMISSED.value
             _decide(connection, row, "dismissed", by, note, utc_now(), {"state": state})
             return StoredNotification(
@@ -159,19 +185,58 @@ class Decisions(Database):
                 row.revision, row.order_id,
             )  # fmt: skip
 
+    def merge_notification(
+        self, notification_id: int, order: int | str, *, by: str, note: str | None = None
+    ) -> StoredNotification:
+        """Join a waiting notification to an order of the same merchant that it tells of, as a person sees: it becomes a
+        duplicate of that order, also where it names another number; no order is changed. `order`: its id here, or its
+        number as in `mark_entered`.
 
-def _locked(connection: sa.Connection, notification_id: int) -> Any:
-    """A waiting notification's row, read under its merchant's lock. Raises StoreError."""
-    table = tables.Notification
-    is_it = col(table.id) == notification_id
-    merchant = connection.execute(sa.select(col(table.merchant)).where(is_it)).scalar()
-    if merchant is None:
-        raise StoreError(f"there is no notification {notification_id}; `ion held` lists what waits")
-    lock_merchant(connection, merchant)
-    row = connection.execute(sa.select(table.__table__).where(is_it)).one()  # type: ignore[attr-defined]
-    if row.state not in WAITING:
-        raise StoreError(f"notification {notification_id} does not wait for anybody: it is {row.state}")
-    return row
+        Raises StoreError where it does not wait; NoSuchOrderError, AmbiguousOrderError, OrderErasedError.
+        """
+        by = person_named(by)
+        with self.writing() as connection:
+            row = waiting_notification(connection, notification_id)
+            known = order_meant(connection, row.merchant, order)
+            state, reason = NotificationState.DUPLICATE.value, f"joined to order {known.order_number}"
+            values = {"state": state, "reason": reason, "order_id": known.id}
+            _decide(connection, row, "merged", by, note, utc_now(), values, order_number=known.order_number)
+            return StoredNotification(
+                notification_id, row.position, row.grade, state, reason, row.platform, row.order_number, row.revision,
+                known.id,
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """An order as its newest correction in force has it, and the names of all fields that are corrected."""
+
+    correction: int
+    order_json: str
+    paths: set[str]
+
+
+def _corrected(connection: sa.Connection, message_id: int, position: int) -> _Corrected | None:
+    """What the corrections in force make of a notification."""
+    newest = correction_in_force(connection, message_id, position)
+    if newest is None:
+        return None
+    table = tables.Correction
+    texts = connection.execute(
+        sa.select(col(table.changes_json)).where(
+            col(table.message_id) == message_id, col(table.position) == position, is_in_force(table)
+        )
+    ).scalars()
+    return _Corrected(newest.id, newest.order_json, {Changed(**one).path for text in texts for one in json.loads(text)})
+
+
+def _is_new(connection: sa.Connection, outcome: Outcome) -> bool:
+    """False where releasing changed an order that was known: its revision is not the only one."""
+    if outcome.state is not NotificationState.APPLIED:
+        return True
+    table = tables.OrderRevision
+    query = sa.select(sa.func.count()).where(col(table.order_id) == outcome.order_id)
+    return connection.execute(query).scalar_one() == 1
 
 
 def _taken_back(
@@ -208,26 +273,53 @@ def _taken_back(
 
 
 def _decide(
-    connection: sa.Connection, row: Any, decision: str, by: str, note: str | None, now: datetime, values: dict[str, Any]
+    connection: sa.Connection,
+    row: Any,
+    decision: str,
+    by: str,
+    note: str | None,
+    now: datetime,
+    values: dict[str, Any],
+    *,
+    order_number: str | None = None,
+    final: bool = False,
 ) -> None:
     moved = connection.execute(
         sa.update(tables.Notification)
         .where(col(tables.Notification.id) == row.id, col(tables.Notification.state) == row.state)
-        .values(decision=decision, decided_by=storable(by), decided_at=now, decision_note=storable(note), **values)
+        .values(decision=decision, decided_by=by, decided_at=now, decision_note=storable(note), **values)
     )
     one_row(moved, StoreError(f"notification {row.id} was decided by somebody else in this moment"))
+    tell_event(connection, row, decision, by, note, order_number=order_number, final=final, at=now)
 
 
-def _to_name(row: Any) -> tuple[str, ...]:
-    """What a person has to answer for: each problem by its field or its code; `unsealed` where sealed mail is usual."""
+def _to_name(row: Any, corrected: _Corrected | None) -> tuple[str, ...]:
+    """What a person has to answer for: each problem by its field or its code, but for those of what is corrected;
+    `unsealed` where sealed mail is usual. A corrected order that does not add up is a problem of its own."""
     if row.state == NotificationState.REVIEW and row.grade == "consistent":
         return ("unsealed",)
-    problems = [one for one in json.loads(row.problems_json) if one["code"] not in _HARMLESS]
+    problems = [one for one in json.loads(row.problems_json) if one["code"] not in HARMLESS]
+    if corrected:
+        problems = [one for one in problems if not _is_answered(one, corrected.paths)]
+        if not adds_up(order_of(corrected.order_json)):
+            problems.append({"code": "sum", "field": "totals.total_customer"})
     return tuple(dict.fromkeys(one["field"] or one["code"] for one in problems))
+
+
+def _is_answered(problem: dict[str, Any], paths: set[str]) -> bool:
+    """Whether corrections took a problem away. That a sum was wrong, or no whole order was there, is looked at anew."""
+    of_the_whole = problem["code"] == "sum" or (problem["code"] == "unreadable" and problem["field"] is None)
+    return of_the_whole or any(concerns(problem["field"], path) for path in paths)
 
 
 def _shown(*, outer: bool = False) -> "sa.Select[*tuple[Any, ...]]":
     message, notification, kept = tables.Message, tables.Notification, tables.MessageRaw
+    correction = tables.Correction
+    is_its = (
+        col(correction.message_id) == col(notification.message_id),
+        col(correction.position) == col(notification.position),
+    )
+    is_corrected = sa.exists().where(*is_its, is_in_force(correction))
     columns: tuple[Any, ...] = (
         col(message.id).label("message"), col(message.door), col(message.state).label("message_state"),
         col(message.mail_from), col(message.rcpt_to), col(message.received_at), col(message.size_bytes),
@@ -238,7 +330,8 @@ def _shown(*, outer: bool = False) -> "sa.Select[*tuple[Any, ...]]":
         col(notification.revision), col(notification.issued_at), col(notification.carrier), col(notification.language),
         col(notification.key_id), col(notification.problems_json), col(notification.evidence_json),
         col(notification.decision), col(notification.decided_by), col(notification.decided_at),
-        col(notification.decision_note), col(notification.order_json),
+        col(notification.decision_note), col(notification.order_json), col(notification.partial_json),
+        is_corrected.label("is_corrected"),
     )  # fmt: skip
     on = col(notification.message_id) == col(message.id)
     query: sa.Select[*tuple[Any, ...]] = sa.select(*columns).join_from(message, notification, on, isouter=outer)
@@ -252,11 +345,14 @@ def _message(row: Any, notifications: tuple[ShownNotification, ...]) -> ShownMes
     )  # fmt: skip
 
 
-def _notification(row: Any) -> ShownNotification:
+def _notification(connection: sa.Connection, row: Any) -> ShownNotification:
+    corrected = _corrected(connection, row.message, row.position) if row.is_corrected else None
     return ShownNotification(
         row.notification, row.position, row.state, row.grade, row.reason, row.platform, row.order_number, row.revision,
         row.issued_at, row.carrier, row.language, row.key_id, tuple(json.loads(row.problems_json)),
-        _to_name(row) if row.state in WAITING else (), json.loads(row.evidence_json) if row.evidence_json else None,
+        _to_name(row, corrected) if row.state in WAITING else (),
+        json.loads(row.evidence_json) if row.evidence_json else None,
         row.decision, row.decided_by, row.decided_at, row.decision_note,
-        json.loads(row.order_json) if row.order_json else None,
+        json.loads(row.order_json) if row.order_json else None, row.partial_json,
+        corrected.correction if corrected else None, json.loads(corrected.order_json) if corrected else None,
     )  # fmt: skip

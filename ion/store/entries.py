@@ -142,7 +142,7 @@ class Entries(Database):
         number, by = _kept("shop order number", shop_order_number), _kept("name of who says so", by)
         with self.writing() as connection:
             lock_merchant(connection, merchant)
-            row = _order(connection, merchant, order)
+            row = order_meant(connection, merchant, order)
             amended_since_export = row.batch_revision is not None and _changed_since_batch(row)
             revision, newest = row.revision, True
             if as_exported and amended_since_export:
@@ -162,7 +162,7 @@ class Entries(Database):
                 if newest:
                     due = tables.ExportDue
                     connection.execute(sa.delete(due).where(col(due.order_id) == row.id))
-            stands = row if not changed else _order(connection, merchant, row.id)
+            stands = row if not changed else order_meant(connection, merchant, row.id)
             return Entry(
                 id=row.id,
                 merchant=merchant,
@@ -197,7 +197,7 @@ class Entries(Database):
         by = _kept("name of who says so", by)
         with self.writing() as connection:
             lock_merchant(connection, merchant)
-            row = _order(connection, merchant, order)
+            row = order_meant(connection, merchant, order)
             if row.state != OrderState.ENTERED:
                 raise StoreError(f"order {row.order_number} is not entered, it is {row.state}; nothing to reopen")
             state = OrderState.EXPORTED if row.batch_revision == row.revision else OrderState.NEW
@@ -401,9 +401,9 @@ def _pending(row: Any) -> PendingOrder:
     )
 
 
-def _order(connection: sa.Connection, merchant: str, order: str | int) -> Any:
-    """The row of `_orders_with_history` that is meant. Raises NoSuchOrderError, AmbiguousOrderError,
-    OrderErasedError."""
+def order_meant(connection: sa.Connection, merchant: str, order: str | int) -> Any:
+    """The order that is meant by its number or its id, as a row of `_orders_with_history`. Raises NoSuchOrderError,
+    AmbiguousOrderError, OrderErasedError."""
     table = tables.OrderRow
     order_id = order if isinstance(order, int) else _id_of(connection, merchant, order)
     row = connection.execute(

@@ -27,7 +27,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import col
 
 from ion.content import Content
+from ion.corrections import partial_values
 from ion.errors import StoreError, TransactionEndedError
+from ion.order import PLATFORMS
 from ion.store import tables
 from ion.store.bounces import keep_bounce, merchants_of_mails
 from ion.store.confirmations import keep_confirmation
@@ -90,6 +92,8 @@ class Judgement(Protocol):
     def carrier(self) -> str | None: ...
     @property
     def language(self) -> str | None: ...
+    @property
+    def partial(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,7 @@ def store_notification(
     header, content = judged.notification, judged.content
     outcome, is_new_revision = _apply(connection, merchant, judged, evidence, now)
     revision = None if header is None else header.revision
-    platform = content.summary.platform if content else None
-    number = content.summary.order_number if content else header.order_number if header else None
+    platform, number = order_told_of(judged)
     sequence = header.sequence if header else None
     row = {
         "message_id": message_id,
@@ -262,6 +265,7 @@ def store_notification(
         "language": judged.language,
         "carrier": judged.carrier,
         "order_json": content.json if content else None,
+        "partial_json": storable(judged.partial),
         "problems_json": json.dumps(
             [{"code": one.code, "field": one.field, "message": one.message} for one in judged.problems]
         ),
@@ -288,6 +292,16 @@ def store_notification(
         revision,
         outcome.order_id,
     )
+
+
+def order_told_of(judged: Judgement) -> tuple[str | None, str | None]:
+    """Platform and order number of what a notification tells of, as far as they could be read."""
+    if judged.content:
+        return judged.content.summary[:2]
+    read = partial_values(judged.partial)
+    number = judged.notification.order_number if judged.notification else storable(read.get("order.order_number"))
+    platform = read.get("order.platform")
+    return platform if platform in PLATFORMS else None, number
 
 
 def _apply(

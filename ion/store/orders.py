@@ -13,6 +13,7 @@ from sqlmodel import col
 from ion.content import Content, LineSummary, order_of
 from ion.order import Order
 from ion.store import tables
+from ion.store.corrections import is_in_force
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
 from ion.store.plain_sql import PlainSql
@@ -35,7 +36,9 @@ class ExportOrder:
     """An order as an export takes it. `received_at`: when the mail that brought this revision came; `issued_at`: what
     its notification says; `grade`: what that mail proved; `problems_json`: what was found in it. `shop_order_number`:
     under which the shop has it, None where it was not entered; `previous_json`: the order as the last batch of the same
-    profile had it, None the first time and outside of batches. The orders themselves are built when asked for."""
+    profile had it, None the first time and outside of batches; `corrected_in`: number of the message whose notification
+    a person corrected before releasing it as this revision, else None. The orders themselves are built when asked
+    for."""
 
     id: int
     merchant: str
@@ -50,6 +53,7 @@ class ExportOrder:
     shop_order_number: str | None = None
     previous_json: str | None = None
     kept_rows: KeptRows | None = None
+    corrected_in: int | None = None
 
     @cached_property
     def order(self) -> Order:
@@ -62,9 +66,11 @@ class ExportOrder:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Sentences for staff, which may quote values."""
-        if self.problems_json == "[]":
+        if self.problems_json == "[]" and self.corrected_in is None:
             return ()
-        return tuple(problem["message"] for problem in json.loads(self.problems_json))
+        corrected = f"corrected by hand before it was released; `ion show {self.corrected_in}` tells what"
+        told = tuple(problem["message"] for problem in json.loads(self.problems_json))
+        return told if self.corrected_in is None else (corrected, *told)
 
 
 class Orders(Database):
@@ -228,6 +234,15 @@ def export_columns(previous: "sa.ColumnElement[Any]", kept_rows: str | None = No
     """What `export_order` makes an order of: a row for each order that is not erased. `previous`: the content of the
     revision that it is to be compared with. `kept_rows`: as in `orders_for_export`."""
     content, rows = col(tables.OrderRow.content_json), tables.OrderRows
+    notification, correction = tables.Notification, tables.Correction
+    is_corrected = sa.exists().where(
+        col(correction.message_id) == col(notification.message_id),
+        col(correction.position) == col(notification.position),
+        is_in_force(correction),
+    )
+    corrected_in = sa.case(
+        (sa.and_(col(notification.decision) == "released", is_corrected), col(notification.message_id))
+    )
     is_kept = sa.and_(col(rows.profile) == (kept_rows or ""), col(rows.count) > 0)
     return (
         sa.select(
@@ -243,6 +258,7 @@ def export_columns(previous: "sa.ColumnElement[Any]", kept_rows: str | None = No
             col(tables.Notification.grade),
             col(tables.Notification.problems_json),
             previous.label("previous_json"),
+            corrected_in.label("corrected_in"),
             col(rows.profile).label("rows_profile"),
             col(rows.text).label("rows_text"),
             col(rows.count).label("rows_count"),
@@ -279,4 +295,5 @@ def export_order(row: Any) -> ExportOrder:
         shop_order_number=row.shop_order_number,
         previous_json=row.previous_json,
         kept_rows=kept,
+        corrected_in=row.corrected_in,
     )

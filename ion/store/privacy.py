@@ -182,12 +182,14 @@ class Privacy(Database):
                     .where(col(tables.Notification.id).in_(ids))
                     .values(
                         order_json=None,
+                        partial_json=None,
                         problems_json="[]",
                         evidence_json=None,
                         decision_note=None,
                         erased_at=utc_now(),
                     )
                 )
+                _erase_what_was_typed(connection, ids)
         for ids in chunks(plan.orders):
             with self.writing() as connection:
                 _erase_orders(connection, ids)
@@ -329,7 +331,15 @@ def _plan(connection: sa.Connection, subject: Subject) -> ErasurePlan:
         # Whoever's address it shows: what is said of an erased order goes with it. Where nobody could read so far as
         # the platform, it may be any platform's.
         of_the_order = key in order_keys if row.platform else (row.merchant, row.order_number) in order_numbers
-        if of_the_order or mention is None or (row.order_json is not None and mention.in_order(row.order_json)):
+        of_the_order = of_the_order or row.order_id in orders  # joined to it, under whatever number
+        if of_the_order or mention is None or _shows(mention, row):
+            notifications.add(row.id)
+            messages.add(row.message_id)
+            further_keys.add(key)
+    for row in _streamed(connection, _corrections_of(subject)):
+        key = (row.merchant, row.platform, row.order_number)
+        typed = mention is not None and (mention.in_order(row.order_json) or mention.in_text(row.changes_json))
+        if mention is None or key in order_keys or typed:
             notifications.add(row.id)
             messages.add(row.message_id)
             further_keys.add(key)
@@ -388,12 +398,37 @@ def _orders_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
 
 
 def _notifications_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
-    found = tables.Notification
+    found, order = tables.Notification, tables.OrderRow
     query: sa.Select[*tuple[Any, ...]] = sa.select(
         col(found.id), col(found.message_id), col(found.merchant), col(found.platform), col(found.order_number),
-        col(found.order_json),
+        col(found.order_json), col(found.partial_json), col(found.order_id),
     ).where(col(found.erased_at).is_(None))  # fmt: skip
-    return _within(query, found, subject)
+    if subject.order_number is not None:
+        of_order = sa.select(col(order.id)).where(col(order.order_number) == subject.order_number)
+        query = query.where(sa.or_(col(found.order_number) == subject.order_number, col(found.order_id).in_(of_order)))
+    return query if subject.merchant is None else query.where(col(found.merchant) == subject.merchant)
+
+
+def _corrections_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
+    """What was typed, with the notification that it is of, which may tell of another number."""
+    found, typed = tables.Notification, tables.Correction
+    is_its = (col(found.message_id) == col(typed.message_id), col(found.position) == col(typed.position))
+    columns = (
+        col(found.id), col(found.message_id), col(found.merchant), col(typed.platform), col(typed.order_number),
+        col(typed.order_json), col(typed.changes_json),
+    )  # fmt: skip
+    query: sa.Select[*tuple[Any, ...]] = sa.select(*columns).join_from(typed, found, sa.and_(*is_its))
+    query = query.where(col(found.erased_at).is_(None), col(typed.order_json).is_not(None))
+    if subject.order_number is not None:
+        query = query.where(col(typed.order_number) == subject.order_number)
+    return query if subject.merchant is None else query.where(col(found.merchant) == subject.merchant)
+
+
+def _shows(mention: Mention, row: Any) -> bool:
+    """Whether the order of a notification, or what could be read of it, has the address as the customer's."""
+    if row.order_json is not None:
+        return mention.in_order(row.order_json)
+    return row.partial_json is not None and mention.in_text(row.partial_json)
 
 
 def _outgoing_of(subject: Subject) -> "sa.Select[*tuple[Any, ...]]":
@@ -575,6 +610,21 @@ def _erase_outgoing(connection: sa.Connection, ids: list[int]) -> None:
             erased_at=utc_now(),
         )
     )
+
+
+def _erase_what_was_typed(connection: sa.Connection, notification_ids: list[int]) -> None:
+    """What people typed and noted about notifications; that they did, who and when, stays."""
+    found = tables.Notification
+    for table, values in (
+        (tables.Correction, {"changes_json": "[]", "order_json": None, "note": None}),
+        (tables.NotificationEvent, {"note": None}),
+    ):
+        is_its = (
+            sa.exists()
+            .where(col(found.id).in_(notification_ids))
+            .where(col(found.message_id) == col(table.message_id), col(found.position) == col(table.position))
+        )
+        connection.execute(sa.update(table).where(is_its).values(**values))
 
 
 def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:

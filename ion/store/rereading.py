@@ -2,7 +2,9 @@
 
     held or for review                    -> stored anew as it is judged now, and applied where it is proved now, or
                                              where the merchant's policy believes now whoever sent it
-    held or for review, not found any more -> taken away
+    held or for review, not found any more -> taken away, unless a person has done anything with it
+    held or for review, and corrected      -> kept with its correction; applied where the seal proves the order just as
+                                             it is corrected
     found now, not before                 -> stored as a new one
     applied by its seal, and proved now    -> what was read of it is put right; where the order differs, so is the order
     superseded or a duplicate              -> likewise; its order is not touched
@@ -14,7 +16,7 @@ and policy say what is stored already, nothing is changed.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,17 +26,18 @@ from sqlmodel import col
 from ion.errors import StoreError
 from ion.store import tables
 from ion.store.bounces import keep_bounce, kept_bounce, merchants_of_mails
+from ion.store.corrections import correction_in_force
 from ion.store.engine import Database
-from ion.store.judgements import Judgement, store_notification
+from ion.store.judgements import Judgement, order_told_of, store_notification
 from ion.store.merchants import lock_merchant
 from ion.store.messages import KeptMessage
+from ion.store.notification_events import WAITING, has_events
 from ion.store.orders import update_order
 from ion.store.trust import Evidence
 from ion.store.types import MessageState, NotificationState, storable, utc_now
 
 Change = Literal["same", "changed", "new", "gone", "kept"]
 
-_UNDECIDED = (NotificationState.HELD.value, NotificationState.REVIEW.value)
 _PROVED = (NotificationState.APPLIED.value, NotificationState.SUPERSEDED.value, NotificationState.DUPLICATE.value)
 # What was found now, with what was found out about its sender.
 _Found = tuple[Judgement, Evidence | None]
@@ -118,8 +121,9 @@ def _unmoved(connection: sa.Connection, message: KeptMessage) -> None:
 
 def _changes(connection: sa.Connection, message: KeptMessage, found: Sequence[_Found]) -> list[NotificationChange]:
     before = _rows(connection, message.id)
-    pairs, new = _paired(before, found)
-    changes = [_changed(connection, message, row, now) for row, now in pairs]
+    corrections = {row["id"]: correction_in_force(connection, message.id, row["position"]) for row in before}
+    pairs, new = _paired(before, found, {row: made.order_number for row, made in corrections.items() if made})
+    changes = [_changed(connection, message, row, now, corrections[row["id"]]) for row, now in pairs]
     free = max((row["position"] for row in before), default=0) + 1
     for position, (judged, evidence) in enumerate(new, start=free):
         stored = store_notification(connection, message.id, message.merchant, position, judged, evidence)
@@ -128,10 +132,11 @@ def _changes(connection: sa.Connection, message: KeptMessage, found: Sequence[_F
 
 
 def _paired(
-    before: Sequence[dict[str, Any]], now: Sequence[_Found]
+    before: Sequence[dict[str, Any]], now: Sequence[_Found], corrected: Mapping[int, str]
 ) -> tuple[list[tuple[dict[str, Any], _Found | None]], list[_Found]]:
-    """Each stored notification with what is found of it now: by the seal, else by the order number, else by its place
-    among the rest; and what is found now and was not before."""
+    """Each stored notification with what is found of it now: by the seal, else by the order number (as it was read, or
+    as it is `corrected`, by the row's id), else by its place among the rest; and what is found now and was not
+    before."""
     left = list(now)
     found: dict[int, _Found] = {}
 
@@ -144,20 +149,25 @@ def _paired(
 
     pair(lambda row, one: row["seal"] and row["seal"] == storable(one.seal))
     pair(lambda row, one: row["order_number"] and row["order_number"] == _number(one))
-    pair(lambda row, one: row["state"] in _UNDECIDED and None in (row["order_number"], _number(one)))
+    pair(
+        lambda row, one: (
+            corrected.get(row["id"]) not in (None, row["order_number"]) and corrected[row["id"]] == _number(one)
+        )
+    )
+    pair(lambda row, one: row["state"] in WAITING and None in (row["order_number"], _number(one)))
     return [(row, found.get(row["id"])) for row in before], left
 
 
 def _number(judged: Judgement) -> str | None:
-    named = judged.content.summary if judged.content else judged.notification
-    return named.order_number if named else None
+    return order_told_of(judged)[1]
 
 
 def _changed(
-    connection: sa.Connection, message: KeptMessage, row: dict[str, Any], found: _Found | None
+    connection: sa.Connection, message: KeptMessage, row: dict[str, Any], found: _Found | None, correction: Any
 ) -> NotificationChange:
     judged, evidence = found or (None, None)
-    if row["state"] in _UNDECIDED:
+    is_touched = has_events(connection, message.id, row["position"])
+    if row["state"] in WAITING and not (correction and not _proves(judged, correction)) and (judged or not is_touched):
         if judged is None:
             connection.execute(sa.delete(tables.Notification).where(col(tables.Notification.id) == row["id"]))
             return _told("gone", row, None)
@@ -174,6 +184,13 @@ def _changed(
         return _told("changed", row, _row(connection, row["id"]))
     now = None if judged is None else row | _as_read(judged)
     return _told("kept", row, now)
+
+
+def _proves(judged: Judgement | None, correction: Any) -> bool:
+    """Whether a reading proves the order just as a person corrected it."""
+    if judged is None or judged.content is None or judged.grade != "sealed":
+        return False
+    return bool(judged.content.json == correction.order_json)
 
 
 def _put_right(connection: sa.Connection, row: dict[str, Any], judged: Judgement) -> None:
@@ -206,6 +223,7 @@ def _as_read(judged: Judgement) -> dict[str, Any]:
         "language": judged.language,
         "carrier": judged.carrier,
         "order_json": judged.content.json if judged.content else None,
+        "partial_json": storable(judged.partial),
         "problems_json": json.dumps(problems),
     }
 

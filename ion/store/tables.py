@@ -181,6 +181,8 @@ class OrderRow(Base, table=True):
         sa.UniqueConstraint("merchant", "platform", "order_number"),
         sa.Index(None, "merchant", "state"),
         one_of("state", OrderState),
+        # A number that an order had is never that of another one, also where its row is gone (see `undoing`).
+        {"sqlite_autoincrement": True},
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -240,8 +242,9 @@ class OrderRows(Base, table=True):
 
 class Notification(Base, table=True):
     """One notification found in a message: what it proved, and what became of it. `reason` names why where that is
-    not `applied`; `evidence_json`: what was checked to decide it, and the rule that decided; `decision`: what a person
-    said of one that waited, who and when."""
+    not `applied`; `partial_json`: where no whole order was read, the values that were, by their fields;
+    `evidence_json`: what was checked to decide it, and the rule that decided; `decision`: what a person said of one
+    that waited, who and when (the last, `notification_event` has all)."""
 
     __tablename__ = "notification"
     __table_args__ = (
@@ -250,7 +253,7 @@ class Notification(Base, table=True):
         one_of("state", NotificationState),
         sa.CheckConstraint("grade IN ('sealed', 'consistent', 'review')", name="grade"),
         sa.CheckConstraint("state NOT IN ('applied', 'superseded', 'duplicate') OR order_id IS NOT NULL", name="order"),
-        sa.CheckConstraint("decision IN ('released', 'dismissed')", name="decision"),
+        sa.CheckConstraint("decision IN ('released', 'dismissed', 'merged')", name="decision"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -271,6 +274,7 @@ class Notification(Base, table=True):
     language: str | None
     carrier: str | None
     order_json: str | None
+    partial_json: str | None = None
     problems_json: str
     order_id: int | None = Field(foreign_key="orders.id", index=True)
     judged_at: datetime = Field(sa_type=UtcDateTime)
@@ -280,6 +284,61 @@ class Notification(Base, table=True):
     decided_at: datetime | None = Field(sa_type=UtcDateTime)
     decision_note: str | None
     erased_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Correction(Base, table=True):
+    """What a person typed in place of what was read of a notification, and the order that came of it; what was read
+    stays as it is. In force until `undone_at`; of several in force the newest counts, which began with what the one
+    before had made. `changes_json`: `{"path", "before", "after"}` each, canonical values; `platform` and `order_number`
+    are those of `order_json`. Lines are never deleted; erased ones have no changes, order and note."""
+
+    __tablename__ = "correction"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["message_id", "position"], ["notification.message_id", "notification.position"]),
+        sa.Index(None, "message_id", "position"),
+        sa.CheckConstraint("(undone_at IS NULL) = (undone_by IS NULL)", name="undone"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: int
+    position: int
+    by: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    note: str | None
+    changes_json: str
+    order_json: str | None
+    platform: str
+    order_number: str
+    undone_at: datetime | None = Field(sa_type=UtcDateTime)
+    undone_by: str | None
+
+
+class NotificationEvent(Base, table=True):
+    """What a person did with a notification, and when. `state_before`, `reason_before`, `order_id_before`: where it
+    stood, None where that is not known; `order_number`: of the order that it came to; `final`: it cannot be undone.
+    Lines are only added; `note` is emptied when the notification is erased."""
+
+    __tablename__ = "notification_event"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["message_id", "position"], ["notification.message_id", "notification.position"]),
+        sa.Index(None, "message_id", "position"),
+        sa.CheckConstraint(
+            "what IN ('corrected', 'correction undone', 'released', 'dismissed', 'merged', 'undone')", name="what"
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: int
+    position: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str
+    what: str
+    note: str | None
+    state_before: str | None
+    reason_before: str | None
+    order_id_before: int | None
+    order_number: str | None
+    final: bool
 
 
 class OrderRevision(Base, table=True):

@@ -22,7 +22,7 @@ class MessageState(StrEnum):
 
 
 class NotificationState(StrEnum):
-    """What became of a notification; held and review change no order until a person releases or dismisses them."""
+    """What became of a notification; held and review change no order until a person decides (`decisions`)."""
 
     APPLIED = "applied"
     SUPERSEDED = "superseded"
