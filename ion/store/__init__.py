@@ -112,9 +112,8 @@ from ion.store.types import (
     OutgoingState,
     Role,
 )
-from ion.store.users import Session, User, Users, invited_as, oidc_subject
 from ion.store.undoing import Undoings
-from ion.store.users import Session, User, Users
+from ion.store.users import Session, User, Users, invited_as, oidc_subject
 
 __all__ = [
     "DEFAULT_MERCHANT",

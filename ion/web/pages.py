@@ -179,4 +179,6 @@ class When:
     @property
     def zone_name(self) -> str:
         """The zone as people name it, with its IANA name where that says more."""
+        if self.zone.key in ("UTC", "Etc/UTC"):
+            return "UTC"
         return get_timezone_name(self.zone, locale=self._locale)
