@@ -19,6 +19,7 @@ serves SQLite and PostgreSQL.
     notification_events what people did with notifications, line by line
     decisions           what waits for a person, and what the person decides
     undoing             taking a decision back
+    mail_lists          lists of mail, page by page
     rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out
     outgoing            mail on its way to the relay
@@ -77,6 +78,7 @@ from ion.store.entries import (
 from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
+from ion.store.mail_lists import ListedMail, ListedNotification, MailLists
 from ion.store.merchants import OWN_FOLDER, Merchant, Merchants
 from ion.store.messages import (
     AddedMessage,
@@ -159,6 +161,8 @@ __all__ = [
     "KeptMessage",
     "KeptRows",
     "KnownOrder",
+    "ListedMail",
+    "ListedNotification",
     "Merchant",
     "MessageChange",
     "MessageState",
@@ -223,6 +227,7 @@ class Store(
     Corrections,
     NotificationEvents,
     Undoings,
+    MailLists,
     Orders,
     Batches,
     Entries,

@@ -11,6 +11,7 @@ from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
 from ion.web.accounts import accounts_routes
+from ion.web.attention import attention_routes
 from ion.web.health import health_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.pages import Pages
@@ -26,7 +27,12 @@ MOST_REQUESTS = 200  # at one time
 MOST_BODY_BYTES = 20_000_000  # of one request; an upload is a catalogue, a list of pairs, an export of a shop
 
 # Those of the pages, in the order in which they are matched.
-PAGES: tuple[Callable[[Pages], APIRouter], ...] = (signing_in_routes, accounts_routes, users_routes)
+PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
+    signing_in_routes,
+    accounts_routes,
+    users_routes,
+    attention_routes,
+)
 
 # Nothing here is a page; a route that gives one says itself what that may load.
 HEADERS = {

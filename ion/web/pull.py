@@ -92,7 +92,7 @@ def _file(store: Store, batch: Batch, token: PullToken, request: Request) -> Res
     headers |= {
         "Content-Type": media_type(batch.file_name),
         "Content-Length": str(answer.end - answer.start),
-        "Content-Disposition": _disposition(batch.file_name),
+        "Content-Disposition": disposition(batch.file_name),
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(batch.sha256)).decode()}:",  # RFC 9530
     }
     if answer.status is HTTPStatus.PARTIAL_CONTENT:
@@ -116,7 +116,7 @@ def _octets(store: Store, batch: Batch, answer: Answer, token: PullToken) -> Ite
         yield some
 
 
-def _disposition(name: str) -> str:
+def disposition(name: str) -> str:
     """A Content-Disposition (RFC 6266) whose plain name is ASCII and whose other one is exact."""
     plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,169 @@
+"""Lists of mail for the staff page, page by page: what waits for a person, and all that came."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from ion.store import tables
+from ion.store.engine import Database
+from ion.store.notification_events import WAITING
+from ion.store.types import MessageState
+
+Which = Literal["waiting", "decided", "all"]
+
+
+@dataclass(frozen=True)
+class ListedNotification:
+    """A notification in a list. `state`, `grade`, `reason`: as `ShownNotification` has them; `order_id`: of the order
+    that it belongs to, None where it belongs to none."""
+
+    id: int
+    state: str
+    grade: str
+    reason: str | None
+    order_number: str | None
+    decision: str | None
+    order_id: int | None
+
+
+@dataclass(frozen=True)
+class ListedMail:
+    """A message in a list, with its notifications by position. `received_at` is aware; `mail_from`: the envelope's
+    sender, None where the door knows none."""
+
+    id: int
+    received_at: datetime
+    door: str
+    state: str
+    mail_from: str | None
+    notifications: tuple[ListedNotification, ...]
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == MessageState.QUARANTINED or any(one.state in WAITING for one in self.notifications)
+
+
+class MailLists(Database):
+    """Each method is one transaction of its own and raises StoreError where the database refuses."""
+
+    def mail_page(
+        self,
+        merchant: str,
+        which: Which,
+        *,
+        order_number: str | None = None,
+        beyond: int | None = None,
+        limit: int = 50,
+    ) -> tuple[ListedMail, ...]:
+        """Up to `limit` messages of a merchant: those that wait oldest first, all others newest first.
+
+        `waiting`: that could not be read, or hold a notification that waits; `decided`: of which a person decided;
+        `order_number`: only those with a notification of this order (as the mail writes it); `beyond`: only those
+        behind the one of this id, in the order of the list.
+        """
+        message = tables.Message
+        query = sa.select(
+            col(message.id), col(message.received_at), col(message.door), col(message.state), col(message.mail_from)
+        ).where(col(message.merchant) == merchant)
+        if which != "all":
+            query = query.where(col(message.id).in_(_waiting(merchant) if which == "waiting" else _decided(merchant)))
+        if order_number is not None:
+            query = query.where(col(message.id).in_(_of_order(merchant, order_number)))
+        oldest_first = which == "waiting"
+        if beyond is not None:
+            query = query.where(col(message.id) > beyond if oldest_first else col(message.id) < beyond)
+        in_order = col(message.id) if oldest_first else col(message.id).desc()
+        with self.reading() as connection:
+            rows = connection.execute(query.order_by(in_order).limit(limit)).all()
+            found = _notifications(connection, [row.id for row in rows])
+        return tuple(
+            ListedMail(row.id, row.received_at, row.door, row.state, row.mail_from, found.get(row.id, ()))
+            for row in rows
+        )
+
+    def count_waiting_mail(self, merchant: str) -> int:
+        """How many messages wait for a person."""
+        query = sa.select(sa.func.count()).select_from(_waiting(merchant).subquery())
+        with self.reading() as connection:
+            return connection.execute(query).scalar_one()
+
+    def message_octets(self, merchant: str, message_id: int) -> bytes | None:
+        """The octets of a message of this merchant; None where there is none, or they are not kept any more."""
+        message, kept = tables.Message, tables.MessageRaw
+        query = (
+            sa.select(col(kept.raw))
+            .join(message, col(message.id) == col(kept.message_id))
+            .where(col(message.id) == message_id, col(message.merchant) == merchant)
+        )
+        with self.reading() as connection:
+            raw: bytes | None = connection.execute(query).scalar()
+        return raw
+
+    def purged_at(self, message_id: int) -> datetime | None:
+        """When the octets of a message were removed; None where they were not."""
+        table = tables.MessagePurge
+        with self.reading() as connection:
+            at: datetime | None = connection.execute(
+                sa.select(col(table.purged_at)).where(col(table.message_id) == message_id)
+            ).scalar()
+        return at
+
+
+def _waiting(merchant: str) -> Any:
+    message, notification = tables.Message, tables.Notification
+    unread = sa.select(col(message.id)).where(
+        col(message.merchant) == merchant, col(message.state) == MessageState.QUARANTINED.value
+    )
+    held = sa.select(col(notification.message_id)).where(
+        col(notification.merchant) == merchant,
+        col(notification.state).in_(WAITING),
+        col(notification.erased_at).is_(None),
+    )
+    return sa.union(unread, held)
+
+
+def _decided(merchant: str) -> Any:
+    table, event, message = tables.Notification, tables.NotificationEvent, tables.Message
+    return (
+        sa.select(col(event.message_id))
+        .join(message, col(message.id) == col(event.message_id))
+        .where(col(message.merchant) == merchant)
+        .union(
+            sa.select(col(table.message_id)).where(col(table.merchant) == merchant, col(table.decision).is_not(None))
+        )
+    )
+
+
+def _of_order(merchant: str, order_number: str) -> Any:
+    table, order = tables.Notification, tables.OrderRow
+    by_number = sa.select(col(table.message_id)).where(
+        col(table.merchant) == merchant, col(table.order_number) == order_number
+    )
+    joined = (
+        sa.select(col(table.message_id))
+        .join(order, col(order.id) == col(table.order_id))
+        .where(col(order.merchant) == merchant)
+        .where(sa.or_(col(order.order_number) == order_number, col(order.merchant_order_number) == order_number))
+    )
+    return by_number.union(joined)
+
+
+def _notifications(connection: sa.Connection, message_ids: list[int]) -> Mapping[int, tuple[ListedNotification, ...]]:
+    table = tables.Notification
+    query = (
+        sa.select(
+            col(table.message_id), col(table.id), col(table.state), col(table.grade), col(table.reason),
+            col(table.order_number), col(table.decision), col(table.order_id),
+        )
+        .where(col(table.message_id).in_(message_ids))
+        .order_by(col(table.message_id), col(table.position))
+    )  # fmt: skip
+    found: dict[int, tuple[ListedNotification, ...]] = {}
+    rows: Any = connection.execute(query)
+    for message_id, *values in rows:
+        found[message_id] = (*found.get(message_id, ()), ListedNotification(*values))
+    return found

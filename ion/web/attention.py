@@ -1,0 +1,430 @@
+"""What needs a person: mail that waits, the mail beside what was read of it, and what staff do about it.
+
+    /m/MERCHANT/attention                       what waits, oldest first; what was decided; all mail
+    /m/MERCHANT/attention/MESSAGE               one mail, whatever became of it
+    /m/MERCHANT/attention/MESSAGE/html          its HTML, for the sandboxed frame of that page
+    /m/MERCHANT/attention/MESSAGE/raw, .../files/NUMBER     its octets, and those of a file in it, to be kept
+    /m/MERCHANT/attention/MESSAGE/reread        what another reading would change, and changing it
+
+Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone there as far as the store says.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from http import HTTPStatus
+from itertools import groupby
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ion.content import order_of
+from ion.contract import language
+from ion.corrections import CorrectionError, ShownField, fields_of, partial_values
+from ion.errors import IonError, StoreError
+from ion.keys import key_ring
+from ion.reparse import Chosen, NotReread, reparse
+from ion.store import ListedNotification, NotificationState, ShownMessage, ShownNotification
+from ion.store.mail_lists import Which
+from ion.store.notification_events import WAITING
+from ion.store.privacy import ERASED
+from ion.trust import Authenticator
+from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of
+from ion.web.pages import Pages, address
+from ion.web.pull import disposition
+from ion.web.visits import Visit
+
+PAGE = 50
+_MOST_ID = 2**63 - 1
+_OCTETS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+
+
+async def _form(request: Request) -> FormData:
+    return await request.form()
+
+
+def attention_routes(pages: Pages) -> APIRouter:
+    router, its = APIRouter(), _Attention(pages)
+    _lists(router, pages)
+    _mail(router, pages, its)
+    _decisions(router, pages, its)
+    _rereading(router, pages, its)
+    return router
+
+
+def _lists(router: APIRouter, pages: Pages) -> None:
+    @router.get("/m/{merchant}/attention")
+    def attention(
+        request: Request,
+        visit: Annotated[Visit, pages.may_read],
+        merchant: str,
+        which: str = "waiting",
+        order: str = "",
+        beyond: str = "",
+    ) -> Response:
+        shown: Which = "decided" if which == "decided" else "all" if which == "all" else "waiting"
+        number = order.strip()[:200] or None
+        found = pages.store.mail_page(
+            merchant,
+            shown,
+            order_number=number,
+            beyond=_number(beyond) or None,
+            limit=PAGE + 1,
+        )
+        mails = found[:PAGE]
+        following = {"which": shown, "order": number, "beyond": mails[-1].id} if len(found) > PAGE else None
+        return pages.show(
+            request,
+            visit,
+            "attention.html",
+            mails=mails,
+            which=shown,
+            order=number,
+            waiting=pages.store.count_waiting_mail(merchant),
+            following=address(request.url.path, **following) if following else None,
+            is_further=bool(beyond),
+            why_waits=why_waits,
+        )
+
+
+def _mail(router: APIRouter, pages: Pages, its: "_Attention") -> None:
+    @router.get("/m/{merchant}/attention/{message_id}")
+    def mail(
+        request: Request, visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str, show: str = ""
+    ) -> Response:
+        return its.page(request, visit, its.message(merchant, message_id), show=show)
+
+    @router.get("/m/{merchant}/attention/{message_id}/html")
+    def html(visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str, place: str = "") -> Response:
+        page = page_of(its.octets(merchant, message_id), place)
+        if page is None:
+            raise _nothing()
+        whole = f"<!doctype html><meta charset=utf-8><title>{visit.locale}</title>{page}"
+        headers = {**_OCTETS, "Content-Security-Policy": FRAME_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+        return Response(whole.encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers)
+
+    @router.get("/m/{merchant}/attention/{message_id}/raw")
+    def raw(visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str) -> Response:
+        octets = its.octets(merchant, message_id)
+        pages.audit(visit, "mail downloaded", message_id)
+        headers = {**_OCTETS, "Content-Disposition": disposition(f"mail-{int(message_id)}.eml")}
+        return Response(octets, media_type="message/rfc822", headers=headers)
+
+    @router.get("/m/{merchant}/attention/{message_id}/files/{file_number}")
+    def attached(visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str, file_number: str) -> Response:
+        found = file_of(its.octets(merchant, message_id), _number(file_number))
+        if found is None:
+            raise _nothing()
+        name, octets = found
+        pages.audit(visit, "file of a mail downloaded", message_id)
+        headers = {**_OCTETS, "Content-Disposition": disposition(name)}
+        return Response(octets, media_type="application/octet-stream", headers=headers)
+
+
+def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
+    store = pages.store
+    path = "/m/{merchant}/attention/{message_id}/{notification_id}"
+    Note = Annotated[str, Form(max_length=2000)]  # noqa: N806  # a type
+
+    @router.post(path + "/correct")
+    def correct(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        form: Annotated[FormData, Depends(_form)],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        typed = {
+            name.removeprefix("field:"): text.replace("\r\n", "\n")
+            for name, text in form.items()
+            if name.startswith("field:") and isinstance(text, str)
+        }
+        known = its.language_of(visit)
+        shown = {field.path: field.value or "" for field in its.fields(one, visit)}
+        changes = {name: text for name, text in typed.items() if text.strip() != shown.get(name, "").strip()}
+        added, its_text = str(form.get("new-path", "")).strip(), str(form.get("new-text", ""))
+        if added:
+            changes[added] = its_text
+        note = str(form.get("note", ""))[:2000] or None
+        try:
+            store.correct_notification(one.notification, changes, by=visit.user.name, note=note, known=known)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification, typed=typed)
+        pages.audit(visit, "mail corrected", str(message.id))
+        return pages.redirect(its.path(message), said="attention_corrected")
+
+    @router.post(path + "/uncorrect")
+    def uncorrect(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+        correction: Annotated[str, Form()] = "",
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        number = _number(correction)
+        if number not in [each.id for each in store.corrections_of(message.id) if each.position == one.position]:
+            raise _nothing()
+        try:
+            store.undo_correction(number, by=visit.user.name)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification)
+        pages.audit(visit, "correction undone", str(message.id))
+        return pages.redirect(its.path(message), said="attention_uncorrected")
+
+    @router.post(path + "/release")
+    def release(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+        note: Note = "",
+        named: Annotated[list[str], Form()] = [],  # noqa: B006  # read only
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        try:
+            store.release_notification(one.notification, by=visit.user.name, note=note or None, named=named)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification)
+        return its.decided(visit, message, "released")
+
+    @router.post(path + "/dismiss")
+    def dismiss(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+        note: Note = "",
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        try:
+            store.dismiss_notification(one.notification, by=visit.user.name, note=note or None)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification)
+        return its.decided(visit, message, "dismissed")
+
+    @router.post(path + "/merge")
+    def merge(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+        order: Annotated[str, Form(max_length=200)] = "",
+        note: Note = "",
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        try:
+            store.merge_notification(one.notification, order.strip(), by=visit.user.name, note=note or None)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification)
+        return its.decided(visit, message, "merged")
+
+    @router.post(path + "/undo")
+    def undo(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        message_id: str,
+        notification_id: str,
+    ) -> Response:
+        message, one = its.notification(merchant, message_id, notification_id)
+        try:
+            store.undo_decision(one.notification, by=visit.user.name)
+        except IonError as error:
+            return its.page(request, visit, message, error=error, at=one.notification)
+        pages.audit(visit, "decision undone", str(message.id))
+        return pages.redirect(its.path(message), said="attention_undone")
+
+
+def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
+    @router.get("/m/{merchant}/attention/{message_id}/reread")
+    def preview(request: Request, visit: Annotated[Visit, pages.may_work], merchant: str, message_id: str) -> Response:
+        message = its.message(merchant, message_id)
+        try:
+            change = its.reread(message, apply=False)
+        except IonError as error:
+            return its.page(request, visit, message, error=error)
+        return pages.show(request, visit, "attention_reread.html", message=message, change=change)
+
+    @router.post("/m/{merchant}/attention/{message_id}/reread")
+    def apply(
+        request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str, message_id: str
+    ) -> Response:
+        message = its.message(merchant, message_id)
+        try:
+            its.reread(message, apply=True)
+        except IonError as error:
+            return its.page(request, visit, message, error=error)
+        pages.audit(visit, "mail read again", str(message.id))
+        return pages.redirect(its.path(message), said="attention_reread")
+
+
+class _Attention:
+    """What the routes have in common: finding a mail of this merchant, and showing it."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
+        self.store = pages.store
+
+    def message(self, merchant: str, message_id: str) -> ShownMessage:
+        """A message of this merchant. Raises HTTPException 404."""
+        number = _number(message_id)
+        try:
+            found = self.store.shown_message(number) if number else None
+        except StoreError:
+            found = None
+        if found is None or found.merchant != merchant:
+            raise _nothing()
+        return found
+
+    def notification(
+        self, merchant: str, message_id: str, notification_id: str
+    ) -> tuple[ShownMessage, ShownNotification]:
+        """A notification with its message, of this merchant. Raises HTTPException 404."""
+        message, number = self.message(merchant, message_id), _number(notification_id)
+        for one in message.notifications:
+            if one.notification == number:
+                return message, one
+        raise _nothing()
+
+    def octets(self, merchant: str, message_id: str) -> bytes:
+        """The octets of a message of this merchant. Raises HTTPException: 404, 410 where they are kept no longer."""
+        message = self.message(merchant, message_id)
+        raw = self.store.message_octets(merchant, message.id)
+        if raw is None:
+            raise HTTPException(HTTPStatus.GONE, "the octets of this mail are not kept any more")
+        return raw
+
+    def path(self, message: ShownMessage) -> str:
+        return f"/m/{message.merchant}/attention/{message.id}"
+
+    def language_of(self, visit: Visit) -> Any:
+        return language(visit.locale)
+
+    def fields(self, one: ShownNotification, visit: Visit) -> tuple[ShownField, ...]:
+        """What was read, as it is corrected."""
+        import json
+
+        stated = one.corrected_order or one.order
+        base = order_of(json.dumps(stated)) if stated else partial_values(one.partial)
+        return fields_of(base, one.problems, self.language_of(visit), carrier=one.carrier)
+
+    def page(
+        self,
+        request: Request,
+        visit: Visit,
+        message: ShownMessage,
+        *,
+        show: str = "",
+        error: IonError | None = None,
+        at: int | None = None,
+        typed: dict[str, str] | None = None,
+    ) -> Response:
+        """The mail beside what was read of it; with an error, what was typed stays."""
+        raw = self.store.message_octets(message.merchant, message.id)
+        view = view_of(raw) if raw is not None else None
+        faults = {fault.field: fault.message for fault in error.faults} if isinstance(error, CorrectionError) else {}
+        status = HTTPStatus.OK if error is None else HTTPStatus.CONFLICT
+        shown_fields = {one.notification: self.fields(one, visit) for one in message.notifications}
+        elsewhere = [
+            text
+            for name, text in faults.items()
+            if not any(name == field.path for field in shown_fields.get(at or 0, ()))
+        ]
+        return self.pages.show(
+            request,
+            visit,
+            "attention_mail.html",
+            status=HTTPStatus.UNPROCESSABLE_ENTITY if faults else status,
+            message=message,
+            view=view,
+            tab=_tab(show, view),
+            purged_at=None if raw is not None else self.store.purged_at(message.id),
+            fields=shown_fields,
+            groups={number: _by_section(fields) for number, fields in shown_fields.items()},
+            waits=lambda one: one.state in WAITING,
+            why_waits=why_waits,
+            corrections=self.store.corrections_of(message.id),
+            events=self.store.notification_events(message.id),
+            order_ids=self._order_ids(message),
+            refusal=" ".join(elsewhere) if faults else str(error) if error else None,
+            at=at,
+            typed=typed or {},
+            faults=faults,
+            following=self._next(message),
+        )
+
+    def decided(self, visit: Visit, message: ShownMessage, what: str) -> Response:
+        """After a decision: the next mail that waits, or the list where none does."""
+        self.pages.audit(visit, f"mail {what}", str(message.id))
+        waiting = self.store.mail_page(message.merchant, "waiting", beyond=message.id, limit=1)
+        waiting = waiting or self.store.mail_page(message.merchant, "waiting", limit=1)
+        path = f"/m/{message.merchant}/attention" + (f"/{waiting[0].id}" if waiting else "")
+        return self.pages.redirect(path, said=f"attention_{what}", done=message.id)
+
+    def reread(self, message: ShownMessage, *, apply: bool) -> Any:
+        """What another reading changes. Raises IonError where the mail cannot be read again."""
+        settings = self.pages.settings
+        with closing(Authenticator.from_settings(self.store, settings)) as authenticator:
+            (found,) = reparse(
+                self.store,
+                key_ring(settings, self.store).keys_for,
+                authenticator,
+                Chosen((message.id,)),
+                apply=apply,
+                timeout_seconds=settings.read_timeout_seconds,
+            )
+        if isinstance(found, NotReread):
+            raise found.error
+        return found
+
+    def _order_ids(self, message: ShownMessage) -> dict[int, int]:
+        """The order that each notification belongs to, by its id."""
+        (listed,) = self.store.mail_page(message.merchant, "all", beyond=message.id + 1, limit=1)
+        return {one.id: one.order_id for one in listed.notifications if one.order_id is not None}
+
+    def _next(self, message: ShownMessage) -> str | None:
+        """Where the next mail that waits is."""
+        after = self.store.mail_page(message.merchant, "waiting", beyond=message.id, limit=1)
+        return f"/m/{message.merchant}/attention/{after[0].id}" if after else None
+
+
+def why_waits(one: ShownNotification | ListedNotification) -> str:
+    """Why a notification waits, as the last word of the text that says so."""
+    reason = one.reason or ""
+    if one.state == NotificationState.HELD:
+        if reason == ERASED:
+            return "erased"
+        return "other_key" if reason.startswith("sealed for another") else "no_seal"
+    if one.grade == "consistent":
+        return "other_content" if reason.startswith("revision ") else "lost_seal"
+    return "other_content" if one.grade == "sealed" else "doubt"
+
+
+def _by_section(fields: Iterable[ShownField]) -> list[tuple[str, list[ShownField]]]:
+    return [(section, list(of_it)) for section, of_it in groupby(fields, key=lambda field: field.section)]
+
+
+def _tab(asked: str, view: MailView | None) -> str:
+    """Which view of the mail is shown: the one asked for, else its HTML, else its text."""
+    if view is None:
+        return "header"
+    there: Iterable[str] = ("html",) * bool(view.pages) + ("text",) * bool(view.texts) + ("header", "files")
+    return asked if asked in there else next(iter(there))
+
+
+def _number(text: str) -> int:
+    """A number of a path or form; 0 for what is none, which nothing has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def _nothing() -> HTTPException:
+    return HTTPException(HTTPStatus.NOT_FOUND, "there is no such mail; the list names those there are")

@@ -1,0 +1,218 @@
+"""Mail that waits, and what staff do about it."""
+
+import re
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ion.store import Store
+from ion.web.attention import why_waits
+from ion.web.texts import Texts
+from tests.orders import rendered, small_order
+from tests.stores import Problem, an_address, judged
+from tests.web import Browser, Site, site
+
+_NUMBERS = count(1)
+MAIL = rendered(small_order()).raw
+
+
+@pytest.fixture
+def its(sqlite_store: Store, tmp_path: Path) -> Site:
+    return site(tmp_path, sqlite_store)
+
+
+@pytest.fixture
+def ana(its: Site) -> Browser:
+    return its.signed_in(default="staff")
+
+
+def waiting(store: Store, *, grade: str = "review", merchant: str = "default", order: Any = None, **more: Any) -> int:
+    """The id of a message with one notification that waits."""
+    from ion.store import NewMessage
+
+    raw = MAIL.replace(b"Message-ID:", f"X-Number: {next(_NUMBERS)}\r\nMessage-ID:".encode(), 1)
+    added = store.add_message(NewMessage(merchant, "smtp", raw, "a@b.example", an_address(store, merchant)))
+    (message,) = store.claim_messages(1, 60)
+    found = judged(order or small_order(), grade, **more)
+    store.store_judgement(message.id, message.claim_token, [found])
+    assert message.id == added.id
+    return added.id
+
+
+def notification_of(store: Store, message_id: int) -> int:
+    return store.shown_message(message_id).notifications[0].notification
+
+
+def doubtful(store: Store, **more: Any) -> int:
+    problem = Problem("contradiction", "delivery.city", "the text part shows 'Rome', the html part 'Oslo'")
+    return waiting(store, problems=(problem,), **more)
+
+
+def test_what_waits_is_listed_oldest_first_and_page_by_page(its: Site, ana: Browser) -> None:
+    first, second = doubtful(its.store), waiting(its.store, grade="consistent")
+    page = ana.get("/m/default/attention").text
+    assert page.index(f'/attention/{first}"') < page.index(f'/attention/{second}"')
+    assert "Waiting (2)" in page
+    assert f'/attention/{first}"' not in ana.get("/m/default/attention", beyond=str(first)).text
+    for hostile in ("x", "-1", "9" * 40, "%00"):
+        assert ana.get("/m/default/attention", beyond=hostile, which=hostile, order=hostile).status_code == 200
+
+
+def test_the_mail_stands_beside_what_was_read_and_the_doubtful_field_is_marked(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    page = ana.get(f"/m/default/attention/{message}").text
+    assert re.search(r'<iframe class="mail" sandbox ', page)
+    marked = re.search(r'field-row doubtful".*?</div>\s*</div>', page, re.DOTALL)
+    assert marked and "field:delivery.city" in marked[0] and "Rome" in marked[0]
+    for show in ("text", "header", "files", "html", "nonsense"):
+        assert ana.get(f"/m/default/attention/{message}", show=show).status_code == 200
+
+
+def test_a_correction_is_kept_beside_what_was_read_and_can_be_taken_back(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    answer = ana.post(f"{here}/correct", **{"field:delivery.city": "Bergen", "note": "seen in the platform"})
+    assert answer.headers["location"].endswith("?said=attention_corrected")
+    page = ana.page(f"/m/default/attention/{message}")
+    assert "ana on" in page and "seen in the platform" in page and "→ Bergen" in page
+    (correction,) = its.store.corrections_of(message)
+    assert ana.post(f"{here}/uncorrect", correction=str(correction.id)).status_code == 303
+    assert its.store.corrections_of(message)[0].undone_by == "ana"
+    assert ana.post(f"{here}/uncorrect", correction="999").status_code == 404
+
+
+def test_a_correction_that_is_wrong_says_so_at_its_field_and_what_was_typed_stays(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    answer = ana.post(f"{here}/correct", **{"field:line[1].quantity": "many <b>", "field:delivery.city": "Bergen"})
+    assert answer.status_code == 422
+    assert 'value="many &lt;b&gt;"' in answer.text and 'value="Bergen"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert its.store.corrections_of(message) == ()
+
+
+def test_an_order_in_doubt_is_approved_only_by_naming_what_is_in_doubt(its: Site, ana: Browser) -> None:
+    message, following = doubtful(its.store), doubtful(its.store, order=small_order(), revision=9)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    refused = ana.post(f"{here}/release")
+    assert refused.status_code == 409 and "delivery.city" in refused.text
+    answer = ana.post(f"{here}/release", named="delivery.city", note="asked the customer")
+    assert answer.headers["location"] == f"/m/default/attention/{following}?done={message}&said=attention_released"
+    assert its.store.order("default", small_order().platform, small_order().order_number) == small_order()
+    assert ana.post(f"{here}/undo").status_code == 303
+    assert its.store.order("default", small_order().platform, small_order().order_number) is None
+
+
+def test_what_is_no_order_is_set_aside_and_can_be_opened_again(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    assert "said=attention_dismissed" in ana.post(f"{here}/dismiss", note="a newsletter").headers["location"]
+    assert "Waiting (0)" in ana.page("/m/default/attention")
+    assert f'/attention/{message}"' in ana.get("/m/default/attention", which="decided").text
+    assert ana.post(f"{here}/undo").status_code == 303
+    assert "Waiting (1)" in ana.page("/m/default/attention")
+
+
+def test_a_second_mail_of_a_known_order_is_joined_to_it(its: Site, ana: Browser) -> None:
+    known = waiting(its.store, grade="sealed", order=small_order().model_copy(update={"order_number": "K-1"}))
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    assert ana.post(f"{here}/merge", order="K-2").status_code == 409
+    assert ana.post(f"{here}/merge", order="K-1").status_code == 303
+    assert ana.post(f"{here}/merge", order="K-1").status_code == 409
+    found = its.store.mail_page("default", "all", order_number="K-1")
+    assert [mail.id for mail in found] == [message, known]
+
+
+def test_another_reading_is_shown_before_it_is_kept(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    shown = ana.get(f"/m/default/attention/{message}/reread")
+    assert shown.status_code == 200 and "Keep what was read now" in shown.text
+    assert its.store.shown_message(message).notifications[0].reason == "delivery.city"
+    assert ana.post(f"/m/default/attention/{message}/reread").status_code == 303
+    assert its.store.shown_message(message).notifications[0].reason != "delivery.city"
+
+
+def test_what_is_downloaded_is_the_octets_and_nothing_a_browser_opens(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    raw = ana.get(f"/m/default/attention/{message}/raw")
+    assert raw.content == its.store.message_octets("default", message)
+    assert raw.headers["content-disposition"].startswith("attachment;")
+    frame = ana.get(f"/m/default/attention/{message}/html", place=_place(its, ana, message))
+    assert frame.headers["content-security-policy"].endswith("sandbox")
+    assert "script" not in frame.headers["content-security-policy"]
+    assert ana.get(f"/m/default/attention/{message}/html", place="9").status_code == 404
+    for number in ("0", "99", "x", "9" * 30):
+        assert ana.get(f"/m/default/attention/{message}/files/{number}").status_code == 404
+
+
+def _place(its: Site, ana: Browser, message: int) -> str:
+    found = re.search(rf"/attention/{message}/html\?place=([^\"&]+)", ana.get(f"/m/default/attention/{message}").text)
+    assert found
+    return found[1]
+
+
+def test_a_reader_looks_and_decides_nothing(its: Site) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    eve = its.signed_in("eve", default="reader")
+    page = eve.get(f"/m/default/attention/{message}").text
+    assert "<form" not in page.split("<main")[1].split("</main>")[0]
+    for what in ("correct", "release", "dismiss", "merge", "undo", "uncorrect"):
+        assert eve.post(f"{here}/{what}").status_code == 403
+    assert eve.post(f"/m/default/attention/{message}/reread").status_code == 403
+
+
+def test_mail_of_another_merchant_is_not_there(its: Site, ana: Browser) -> None:
+    its.store.create_merchant("other", domain="mail.example")
+    theirs, ours = doubtful(its.store, merchant="other"), doubtful(its.store)
+    number = notification_of(its.store, theirs)
+    for path in ("", "/html", "/raw", "/files/1", "/reread"):
+        assert ana.get(f"/m/default/attention/{theirs}{path}").status_code == 404
+        assert ana.get(f"/m/other/attention/{theirs}{path}").status_code == 404
+    assert ana.post(f"/m/default/attention/{ours}/{number}/dismiss").status_code == 404
+    assert f'/{theirs}"' not in ana.get("/m/default/attention", which="all").text
+
+
+def test_a_mail_without_its_octets_still_shows_what_was_read(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    with its.store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM message_raw")
+    assert "not kept any more" in ana.page(f"/m/default/attention/{message}")
+    assert ana.get(f"/m/default/attention/{message}/raw").status_code == 410
+
+
+def test_where_no_whole_order_was_read_one_can_be_typed(its: Site, ana: Browser) -> None:
+    message = waiting(its.store)
+    with its.store.writing() as connection:
+        connection.exec_driver_sql("UPDATE notification SET order_json = NULL, partial_json = '{}'")
+    assert "No whole order was read" in ana.page(f"/m/default/attention/{message}")
+
+
+def test_every_reason_event_state_and_change_has_its_words() -> None:
+    texts = Texts("en")
+    for name in ("no_seal", "other_key", "erased", "lost_seal", "other_content", "doubt"):
+        assert f"attention.why.{name}" in texts and f"attention.why_short.{name}" in texts
+    for event in ("corrected", "correction undone", "released", "dismissed", "merged", "undone"):
+        assert f"attention.event.{event}" in texts
+    from ion.store import MessageState, NotificationState
+
+    assert all(f"attention.state.{state}" in texts for state in NotificationState)
+    assert all(f"attention.mail_state.{state}" in texts for state in MessageState)
+    assert all(f"attention.change.{change}" in texts for change in ("same", "changed", "new", "gone", "kept"))
+    assert all(f"said.attention_{what}" in texts for what in ("released", "dismissed", "merged", "undone", "corrected"))
+
+
+def test_why_something_waits_is_told_by_its_cause(its: Site) -> None:
+    told = {}
+    cases: dict[str, dict[str, Any]] = {
+        "doubt": {"problems": (Problem("sum", "totals.total_customer", "x"),)},
+        "other_key": {"problems": (Problem("key", "proof.key_id", "x"),)},
+        "no_seal": {"grade": "consistent"},
+    }
+    for name, more in cases.items():
+        found = its.store.shown_message(waiting(its.store, **more))
+        told[name] = why_waits(found.notifications[0])
+    assert told == {name: name for name in told}
