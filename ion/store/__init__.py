@@ -21,6 +21,8 @@ serves SQLite and PostgreSQL.
     undoing             taking a decision back
     rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out
+    order_lists         their list: pages, filters, counts, and all of one order
+    order_search        the words that orders are found by
     outgoing            mail on its way to the relay
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
@@ -90,6 +92,17 @@ from ion.store.messages import (
 )
 from ion.store.migrations import HEAD as SCHEMA
 from ion.store.notification_events import NotificationEvent, NotificationEvents
+from ion.store.order_lists import (
+    ListedOrder,
+    OrderBatch,
+    OrderDetail,
+    OrderFilters,
+    OrderLists,
+    OrderNotification,
+    OrderPage,
+    ShownEvent,
+    ShownRevision,
+)
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
@@ -159,6 +172,7 @@ __all__ = [
     "KeptMessage",
     "KeptRows",
     "KnownOrder",
+    "ListedOrder",
     "Merchant",
     "MessageChange",
     "MessageState",
@@ -170,6 +184,11 @@ __all__ = [
     "NotificationChange",
     "NotificationEvent",
     "NotificationState",
+    "OrderBatch",
+    "OrderDetail",
+    "OrderFilters",
+    "OrderNotification",
+    "OrderPage",
     "OrderState",
     "OrdersChangedError",
     "OtherNumberError",
@@ -184,8 +203,10 @@ __all__ = [
     "Role",
     "Session",
     "ShownConfirmation",
+    "ShownEvent",
     "ShownMessage",
     "ShownNotification",
+    "ShownRevision",
     "SkippedMessage",
     "Store",
     "StoredNotification",
@@ -224,6 +245,7 @@ class Store(
     NotificationEvents,
     Undoings,
     Orders,
+    OrderLists,
     Batches,
     Entries,
     Catalogues,
