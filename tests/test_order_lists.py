@@ -185,7 +185,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(filters=FILTERS, limit=st.integers(1, 9), walked=st.sampled_from([1, 3, 10_000]))
 def test_pages_counts_and_exports_are_what_the_filters_mean(
     many: Store, filters: OrderFilters, limit: int, walked: int

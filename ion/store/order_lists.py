@@ -4,9 +4,9 @@ Newest first is by id, which grows with each order that comes. A page is found b
 one ended; what arrives meanwhile stands before all pages, so nothing is shown twice or passed over.
 
     no words    the index of the rarest filter is walked until the page is full
-    words       the newest `_WALKED` orders of that walk are looked at for them: words that many orders have fill the
-                page there, and the index of words would have to gather all of these orders first
-                what is missing then is asked of that index, which has few orders with these words
+    words       the newest `_WALKED` orders of that walk are looked at for them, and as many again as should fill the
+                page: words that many orders have are found there at once, while the index of words would gather all
+                of these orders first; what few orders have is then asked of that index
 """
 # ruff: noqa: S608  # statements are put together of names of ours; values are always parameters
 
@@ -39,7 +39,7 @@ MOST_ROWS = 500
 """Most orders of one page."""
 MOST_COUNTED = 10_000
 
-_WALKED = 10_000  # some ten milliseconds
+_WALKED = 3_000  # some milliseconds
 _LOOKED_AT = 1_000  # to tell words that many orders have from others
 _FEW = 5_000  # entries of an index that are looked at to find the shortest way
 _IDS_AT_ONCE = 5_000
@@ -441,14 +441,22 @@ class _Way:
 
     def with_words(self, limit: int) -> list[int]:
         """The same with the words, by the shortest way."""
-        end = self.walked(1, skipped=_WALKED - 1)
-        newest, rest = self._until(end[0]) if end else (self, None)
-        found = newest._looked_at(limit)
-        if rest is None or len(found) >= limit:
-            return found
-        if len(found) * 10 > _WALKED:
-            return found + rest._looked_at(limit - len(found))
-        return found + rest._in_index(limit - len(found))
+        found: list[int] = []
+        way, length = self, _WALKED
+        for _ in range(2):
+            end = way.walked(1, skipped=length - 1)
+            part, rest = way._until(end[0]) if end else (way, None)
+            more = part._looked_at(limit - len(found))
+            found += more
+            if rest is None or len(found) >= limit:
+                return found
+            way = rest
+            counts = way._counts()
+            # As many orders as will fill the page, if those to come are like these.
+            length = 2 * (limit - len(found)) * length // max(len(more), 1)
+            if length > way._span() * min(counts.values()) // _LOOKED_AT:
+                break
+        return found + way._in_index(limit - len(found), counts)
 
     def _until(self, end: int) -> "tuple[_Way, _Way]":
         if self.newest_first:
@@ -465,10 +473,12 @@ class _Way:
             *(*values, *words, limit),
         )
 
-    def _in_index(self, limit: int) -> list[int]:
-        """Those that have the words, by the index of words."""
+    def _in_index(self, limit: int, counts: dict[str, int]) -> list[int]:
+        """Those that have the words, by the index of words. `counts`: as `_counts` gives them."""
         conditions, values = self.asked.conditions(self.states)
-        rare = self._rare_words()
+        # To gather all orders with a common word takes long, and leaves few out.
+        most = max(min(counts.values()), _LOOKED_AT // 100)
+        rare = [word for word, number in counts.items() if number <= most]
         others = [word for word in self.asked.words if word not in rare]
         with_words, words = self.asked.with_all(others)
         query = asked_of_index(self.asked.merchant, rare, is_sqlite=self.asked.is_sqlite)
@@ -490,12 +500,9 @@ class _Way:
             *(query, self.low, self.high, *values, *words, limit),
         )
 
-    def _rare_words(self) -> list[str]:
-        """The words that few orders have, the longest first: to gather all orders with a common one takes long, and it
-        leaves few out."""
+    def _counts(self) -> dict[str, int]:
+        """How many of the next `_LOOKED_AT` orders have each word, of the longest words where they are many."""
         words = sorted(self.asked.words, key=len, reverse=True)[:_MOST_IN_INDEX]
-        if len(words) == 1 or not self.asked.is_sqlite:  # PostgreSQL knows how common a word is
-            return words
         conditions, values = self._conditions
         each = [self.asked.with_all([word]) for word in words]
         counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition, _ in each)
@@ -504,8 +511,12 @@ class _Way:
             " LIMIT ?) AS some CROSS JOIN order_words AS word WHERE word.order_id = some.id",
             *(*(value for _, patterns in each for value in patterns), *values, _LOOKED_AT),
         )
-        most = max(min(found), _LOOKED_AT // 100)
-        return [word for word, number in zip(words, found, strict=True) if number <= most]
+        return dict(zip(words, found, strict=True))
+
+    def _span(self) -> int:
+        """At most how many orders this way has, of whatever merchant."""
+        ((last,),) = self.asked.rows("SELECT max(id) FROM orders")
+        return int(min(self.high, last or 0) - self.low + 1)
 
     @property
     def _conditions(self) -> tuple[str, list[Any]]:

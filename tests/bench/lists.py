@@ -30,7 +30,7 @@ _BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 _FIRST = "anna ben carla david elena felix greta hugo ines jonas klara leo mara nils olga paul".split()
 _LAST = "adler bauer costa dubois eriksen fischer garcia hansen ivanova jansen keller lopez moreau novak".split()
 _ITEMS = "blue green grey red black white small large long short soft warm light heavy".split()
-_COUNTRIES = ["US"] * 5 + ["GB"] * 3 + ["FR", "JP"]  # and one in a thousand to MT
+_COUNTRIES = ["US"] * 5 + ["GB"] * 3 + ["FR", "JP"]  # and one in 150 to MT
 
 
 _ALL = OrderFilters()
@@ -116,9 +116,9 @@ def a_listed_store(path: Path, orders: int) -> None:
     connection.execute(
         "UPDATE orders SET merchant = CASE WHEN id % 100 = 5 THEN 'other' ELSE merchant END,"
         " state = CASE WHEN id > ? THEN 'new' WHEN id % 100 = 7 THEN 'exported' ELSE 'entered' END,"
-        " test = (id % 500 = 3), replacement = (id % 500 = 4), documents_awaited = (id % 500 = 6),"
-        " amended = (id % 200 = 8),"
-        f" destination_country = CASE WHEN id % 1000 = 9 THEN 'MT' ELSE CASE id % 10 {country} END END,"
+        " test = (id % 150 = 3), replacement = (id % 150 = 4), documents_awaited = (id % 150 = 6),"
+        " amended = (id % 150 = 8),"
+        f" destination_country = CASE WHEN id % 150 = 9 THEN 'MT' ELSE CASE id % 10 {country} END END,"
         " created_at = strftime('%Y-%m-%d %H:%M:%f000', ?, '+' || CAST(id * ? AS INTEGER) || ' minutes')",
         (orders - _NEW, _BEGAN.strftime("%Y-%m-%d"), minutes),
     )
@@ -133,7 +133,7 @@ def a_listed_store(path: Path, orders: int) -> None:
 
 def _words(orders: int) -> Iterator[tuple[int, str]]:
     for number in range(1, orders + 1):
-        first, last = _FIRST[number % 16], _LAST[number // 16 % 14]
+        first, last = _FIRST[number // 3 % 16], _LAST[number // 48 % 14]
         item = " ".join(_ITEMS[(number * step) % 14] for step in (1, 3, 5))
         merchant = "other" if number % 100 == 5 else "default"
         yield (
