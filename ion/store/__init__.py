@@ -27,6 +27,7 @@ serves SQLite and PostgreSQL.
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
     entries             which orders stand in the shop, and which are still to be entered
+    changed_orders      which orders say something else than the shop or a file has of them
     catalogue           what a merchant knows of its articles
     alerts, alert_mails what a person has to know, one for each cause, and telling it by mail
     conditions          what of all this may need a person
@@ -35,6 +36,7 @@ serves SQLite and PostgreSQL.
     pull_tokens         who may ask for a merchant's data over HTTP, and for what
     users               who signs in to the staff page, and what each may do
     audit               who did what there
+    overview            what its first page tells at a glance
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
@@ -57,6 +59,7 @@ from ion.store.batches import (
 )
 from ion.store.bounces import Bounces
 from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
+from ion.store.changed_orders import ChangedOrder, ChangedOrders
 from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
@@ -105,6 +108,7 @@ from ion.store.order_lists import (
 )
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
+from ion.store.overview import LastMail, Overviews
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.pull_tokens import PullToken, PullTokens
@@ -144,6 +148,7 @@ __all__ = [
     "CatalogueArticle",
     "CatalogueChange",
     "Cause",
+    "ChangedOrder",
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
@@ -172,6 +177,7 @@ __all__ = [
     "KeptMessage",
     "KeptRows",
     "KnownOrder",
+    "LastMail",
     "ListedOrder",
     "Merchant",
     "MessageChange",
@@ -248,11 +254,13 @@ class Store(
     OrderLists,
     Batches,
     Entries,
+    ChangedOrders,
     Catalogues,
     Deliveries,
     PullTokens,
     Users,
     Audit,
+    Overviews,
     Outgoings,
     Bounces,
     Alerts,

@@ -144,7 +144,7 @@ class Entries(Database):
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             row = order_meant(connection, merchant, order)
-            amended_since_export = row.batch_revision is not None and _changed_since_batch(row)
+            amended_since_export = row.batch_revision is not None and changed_since_batch(row)
             revision, newest = row.revision, True
             if as_exported and amended_since_export:
                 revision, newest = row.batch_revision, False
@@ -365,7 +365,7 @@ def changed_since_entry(row: Any) -> bool:
     return _says_otherwise(row, row.event_revision, row.event_sha256, row.event_at)
 
 
-def _changed_since_batch(row: Any) -> bool:
+def changed_since_batch(row: Any) -> bool:
     return _says_otherwise(row, row.batch_revision, row.batch_sha256, row.batch_at)
 
 
@@ -389,7 +389,7 @@ def _pending(row: Any) -> PendingOrder:
         merchant_order_number=row.merchant_order_number,
         shop_order_number=row.shop_order_number,
         state=row.state,
-        amended=entered or _changed_since_batch(row),
+        amended=entered or changed_since_batch(row),
         on_hold=tuple(reason for reason, column in LEFT_OUT.items() if getattr(row, column)),
         country=row.destination_country,
         customer_name=row.customer_name,
