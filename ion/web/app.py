@@ -12,7 +12,10 @@ from ion.store import Store
 from ion.web.access import Bearer
 from ion.web.accounts import accounts_routes
 from ion.web.health import health_routes
+from ion.web.home import home_routes
 from ion.web.metrics import Metrics, metrics_routes
+from ion.web.order import order_routes
+from ion.web.orders import orders_routes
 from ion.web.pages import Pages
 from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
@@ -26,7 +29,14 @@ MOST_REQUESTS = 200  # at one time
 MOST_BODY_BYTES = 20_000_000  # of one request; an upload is a catalogue, a list of pairs, an export of a shop
 
 # Those of the pages, in the order in which they are matched.
-PAGES: tuple[Callable[[Pages], APIRouter], ...] = (signing_in_routes, accounts_routes, users_routes)
+PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
+    signing_in_routes,
+    accounts_routes,
+    users_routes,
+    home_routes,
+    orders_routes,
+    order_routes,
+)
 
 # Nothing here is a page; a route that gives one says itself what that may load.
 HEADERS = {
