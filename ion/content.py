@@ -8,12 +8,13 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import FailFast
 
 from ion.currencies import minor_units
 from ion.order import LineItem, Order, decimal_text
+from ion.order_words import words_of
 
 
 class Summary(NamedTuple):
@@ -48,17 +49,20 @@ class LineSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """An order with its canonical text and digest."""
+    """An order with its canonical text and digest. `words`: what it is found by, as `order_words.words_of` gives it."""
 
     json: str
     sha256: str
     summary: Summary
     lines: Annotated[tuple[LineSummary, ...], FailFast()]
+    words: str
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        text = content_json(order)
-        content = cls(text, digest_of(text), _summary(order), tuple(map(_line_summary, order.lines)))
+        stated = order.to_json()
+        text = _canonical(stated)
+        lines = tuple(map(_line_summary, order.lines))
+        content = cls(text, digest_of(text), _summary(order), lines, words_of(stated))
         content.__dict__["order"] = order  # where `order` would keep what it builds
         return content
 
@@ -70,7 +74,11 @@ class Content:
 
 def content_json(order: Order) -> str:
     """The order as canonical JSON text: what is stated, keys sorted, no blanks, UTF-8 as it is."""
-    return json.dumps(order.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _canonical(order.to_json())
+
+
+def _canonical(stated: dict[str, Any]) -> str:
+    return json.dumps(stated, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def content_sha256(order: Order) -> str:

@@ -9,7 +9,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Later rooms may import earlier ones. Rooms on one level do not know each other, unless `BESIDE` says so.
 LEVELS = [
-    {"errors", "files", "order", "currencies", "config", "config_imap", "config_relay", "config_sftp", "config_tables"},
+    {
+        "errors",
+        "files",
+        "order",
+        "order_words",
+        "currencies",
+        "config",
+        "config_imap",
+        "config_relay",
+        "config_sftp",
+        "config_tables",
+    },
     {"contract", "content", "csv_input"},
     {"corrections"},
     {"seal", "payloads", "store", "shop_orders"},

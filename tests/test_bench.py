@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ion.reading import read_message
-from tests.bench import carriers, comparison, cost, doors, exports, python_tools, sending
+from tests.bench import carriers, comparison, cost, doors, exports, lists, python_tools, sending
 from tests.bench.forwarding import main
 from tests.bench.mails import INLINE, NAMED, edited, forwarded, header_like, newsletter, sent
 from tests.bench.tables import share, table
@@ -55,6 +55,12 @@ def test_the_carriers_print_every_row(capsys: pytest.CaptureFixture[str]) -> Non
     assert row(output, "attachment kept, html + text")[2:] == ["100"] * 9
     assert row(output, "no attachment, text")[3] == "-"
     assert "no carrier proves the order: 0" in output
+
+
+def test_the_lists_print_every_case_with_its_aims(capsys: pytest.CaptureFixture[str]) -> None:
+    lists.main(["--orders", "400", "--few", "200", "--rounds", "2"])
+    output = capsys.readouterr().out
+    assert [row(output, case.name)[3:7:3] for case in lists.cases(200)] == [["50", "1.5"]] * len(lists.cases(200))
 
 
 def test_an_unknown_table_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

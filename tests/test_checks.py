@@ -79,6 +79,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 DAMAGE = [
+    (
+        "DELETE FROM order_words WHERE order_id = (SELECT min(id) FROM orders WHERE erased_at IS NULL)",
+        "1 orders that no search finds",
+    ),
+    (
+        "INSERT INTO order_words SELECT id, 'x' FROM orders WHERE erased_at IS NOT NULL",
+        "1 erased orders that a search finds",
+    ),
     ("UPDATE message SET state = 'lost' WHERE id = 5", "1 rows of message break the rule ck_message_state"),
     ("UPDATE message SET due_at = NULL WHERE id = 8", "1 rows of message break the rule ck_message_due_at"),
     ("UPDATE message SET claim_token = 'x' WHERE id = 8", "1 rows of message break the rule ck_message_claim_token"),

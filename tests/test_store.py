@@ -41,8 +41,14 @@ def test_the_tables_and_the_migrations_tell_the_same(store: Store, store_url: st
     from alembic.migration import MigrationContext
 
     with store.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": _is_declared}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Base.metadata) == []
+
+
+def _is_declared(name: str | None, kind: str, parents: Any) -> bool:
+    """Not what SQLite keeps of its index of words, which is no table of ours."""
+    return not (kind == "table" and str(name).startswith("order_words_index"))
 
 
 def test_the_tables_and_the_migrations_have_the_same_checks(store: Store, store_url: str) -> None:

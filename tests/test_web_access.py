@@ -254,7 +254,7 @@ def _expected(case: Case, visitor: str) -> str:
 def _status(case: Case, expected: str) -> tuple[int, str]:
     """With the beginning of the Location."""
     if expected in ("sign in", "code"):
-        path = "/login/code" if expected == "code" else "/login?"
+        path = "/login/code" if expected == "code" else "/login" if case.path == "/" else "/login?"
         return (303, path) if case.method == "GET" else (401, "")
     return {"hidden": 404, "refused": 403}[expected], ""
 

@@ -53,7 +53,7 @@ class Browser:
         self.client.cookies.set(COOKIE, self.token)
 
     def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(path, params=query)
+        return self.client.get(path, params=query or None)
 
     def post(self, path: str, files: Any = None, **values: Any) -> Any:
         """Send a form of this session."""

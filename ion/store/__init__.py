@@ -22,10 +22,13 @@ serves SQLite and PostgreSQL.
     mail_lists          lists of mail, page by page
     rereading           what another reading of kept mail would change, and changing it
     orders              orders, their revisions, their way out
+    order_lists         their list: pages, filters, counts, and all of one order
+    order_search        the words that orders are found by
     outgoing            mail on its way to the relay
     return_addresses    to which mail a bounce belongs
     bounces             what came back, and what comes of it
     entries             which orders stand in the shop, and which are still to be entered
+    changed_orders      which orders say something else than the shop or a file has of them
     catalogue           what a merchant knows of its articles
     alerts, alert_mails what a person has to know, one for each cause, and telling it by mail
     conditions          what of all this may need a person
@@ -34,6 +37,7 @@ serves SQLite and PostgreSQL.
     pull_tokens         who may ask for a merchant's data over HTTP, and for what
     users               who signs in to the staff page, and what each may do
     audit               who did what there
+    overview            what its first page tells at a glance
     jobs                what ran for which date
     privacy, mentions   raw mail removed in time, and erasure
     published           which orders the nightly files hold
@@ -56,6 +60,7 @@ from ion.store.batches import (
 )
 from ion.store.bounces import Bounces
 from ion.store.catalogue import Article, CatalogueArticle, CatalogueChange, Catalogues, UnknownSku
+from ion.store.changed_orders import ChangedOrder, ChangedOrders
 from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
@@ -92,8 +97,20 @@ from ion.store.messages import (
 )
 from ion.store.migrations import HEAD as SCHEMA
 from ion.store.notification_events import NotificationEvent, NotificationEvents
+from ion.store.order_lists import (
+    ListedOrder,
+    OrderBatch,
+    OrderDetail,
+    OrderFilters,
+    OrderLists,
+    OrderNotification,
+    OrderPage,
+    ShownEvent,
+    ShownRevision,
+)
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
+from ion.store.overview import LastMail, Overviews
 from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
 from ion.store.pull_tokens import PullToken, PullTokens
@@ -133,6 +150,7 @@ __all__ = [
     "CatalogueArticle",
     "CatalogueChange",
     "Cause",
+    "ChangedOrder",
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
@@ -161,8 +179,10 @@ __all__ = [
     "KeptMessage",
     "KeptRows",
     "KnownOrder",
+    "LastMail",
     "ListedMail",
     "ListedNotification",
+    "ListedOrder",
     "Merchant",
     "MessageChange",
     "MessageState",
@@ -174,6 +194,11 @@ __all__ = [
     "NotificationChange",
     "NotificationEvent",
     "NotificationState",
+    "OrderBatch",
+    "OrderDetail",
+    "OrderFilters",
+    "OrderNotification",
+    "OrderPage",
     "OrderState",
     "OrdersChangedError",
     "OtherNumberError",
@@ -188,8 +213,10 @@ __all__ = [
     "Role",
     "Session",
     "ShownConfirmation",
+    "ShownEvent",
     "ShownMessage",
     "ShownNotification",
+    "ShownRevision",
     "SkippedMessage",
     "Store",
     "StoredNotification",
@@ -229,13 +256,16 @@ class Store(
     Undoings,
     MailLists,
     Orders,
+    OrderLists,
     Batches,
     Entries,
+    ChangedOrders,
     Catalogues,
     Deliveries,
     PullTokens,
     Users,
     Audit,
+    Overviews,
     Outgoings,
     Bounces,
     Alerts,

@@ -1,6 +1,6 @@
 """Catalogues: what a merchant knows of its articles, by the SKU that orders name, and which SKUs it does not know."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
@@ -107,7 +107,13 @@ class Catalogues(Database):
         with self.reading() as connection:
             merchant_in(connection, merchant)
             rows: Any = connection.execute(_items(merchant).order_by(col(tables.CatalogueItem.sku))).all()
-        return {row.sku: CatalogueArticle(**dict(row._mapping) | {"weight": _weight(row.weight)}) for row in rows}
+        return {row.sku: _article(row) for row in rows}
+
+    def articles(self, merchant: str, skus: Collection[str]) -> dict[str, CatalogueArticle]:
+        """Those of the merchant's items that have one of these SKUs, by SKU."""
+        query = _items(merchant).where(col(tables.CatalogueItem.sku).in_(sorted(skus)))
+        with self.reading() as connection:
+            return {row.sku: _article(row) for row in connection.execute(query)}
 
     def unknown_skus(self, merchant: str) -> tuple[UnknownSku, ...]:
         """SKUs of the merchant's orders that its catalogue does not know, those of most orders first. Test orders do
@@ -142,6 +148,10 @@ _FIELDS = tuple(CatalogueArticle.__dataclass_fields__)
 def _items(merchant: str) -> "sa.Select[*tuple[Any, ...]]":
     table = tables.CatalogueItem
     return sa.select(*(getattr(table, name) for name in _FIELDS)).where(col(table.merchant) == merchant)
+
+
+def _article(row: Any) -> CatalogueArticle:
+    return CatalogueArticle(**dict(row._mapping) | {"weight": _weight(row.weight)})
 
 
 def _values(item: Article) -> tuple[str | None, ...]:

@@ -229,6 +229,9 @@ def _order_rules() -> _Rules:
         sa.func.coalesce(_corrected_json(), col(notification.order_json)) != col(revision.content_json),
     )
     yield "revisions with another content than their notification", revision, (otherwise,)
+    words = sa.exists().where(col(tables.OrderWords.order_id) == col(order.id))
+    yield "orders that no search finds", order, (~words, col(order.erased_at).is_(None))
+    yield "erased orders that a search finds", order, (words, col(order.erased_at).is_not(None))
     last = sa.select(sa.func.max(col(line.position))).where(col(line.order_id) == col(order.id)).scalar_subquery()
     number = sa.select(sa.func.count()).where(col(line.order_id) == col(order.id)).scalar_subquery()
     yield "orders whose lines have gaps", order, (sa.func.coalesce(last, 0) != number,)

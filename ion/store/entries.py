@@ -28,6 +28,7 @@ from ion.store import tables
 from ion.store.batches import LEFT_OUT
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
+from ion.store.order_search import keep_words_again
 from ion.store.plain_sql import PlainSql
 from ion.store.types import OrderState, utc_now
 
@@ -143,7 +144,7 @@ class Entries(Database):
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             row = order_meant(connection, merchant, order)
-            amended_since_export = row.batch_revision is not None and _changed_since_batch(row)
+            amended_since_export = row.batch_revision is not None and changed_since_batch(row)
             revision, newest = row.revision, True
             if as_exported and amended_since_export:
                 revision, newest = row.batch_revision, False
@@ -155,7 +156,7 @@ class Entries(Database):
                         f"order {row.order_number} is entered as {known}, not {number}; say so if that was wrong"
                         " (--replace)"
                     )
-            changed = not same or (newest and _changed_since_entry(row)) or row.event_revision < revision
+            changed = not same or (newest and changed_since_entry(row)) or row.event_revision < revision
             if changed:
                 _set(connection, row.id, OrderState.ENTERED, number)
                 _tell(connection, row.id, revision, "entered", number, by, source)
@@ -173,7 +174,7 @@ class Entries(Database):
                 revision=stands.event_revision,
                 changed=changed,
                 replaced=None if same else known,
-                amended=_changed_since_entry(stands),
+                amended=changed_since_entry(stands),
                 amended_since_export=newest and amended_since_export,
             )
 
@@ -214,7 +215,7 @@ class Entries(Database):
                 revision=row.event_revision,
                 changed=True,
                 replaced=row.shop_order_number,
-                amended=_changed_since_entry(row),
+                amended=changed_since_entry(row),
             )
 
     def pending(self, merchant: str | None = None, *, older_than: timedelta | None = None) -> tuple[PendingOrder, ...]:
@@ -223,12 +224,12 @@ class Entries(Database):
         table = tables.OrderRow
         # An entered order was changed by a revision only where the flag is set; which one, the events tell.
         waits = sa.or_(col(table.state) != OrderState.ENTERED.value, col(table.amended).is_(True))
-        query = _orders_with_history().where(waits, col(table.test).is_(False), col(table.erased_at).is_(None))
+        query = orders_with_history().where(waits, col(table.test).is_(False), col(table.erased_at).is_(None))
         if merchant is not None:
             query = query.where(col(table.merchant) == merchant)
         with self.reading() as connection:
             rows = connection.execute(query).all()
-        found = [_pending(row) for row in rows if row.state != OrderState.ENTERED or _changed_since_entry(row)]
+        found = [_pending(row) for row in rows if row.state != OrderState.ENTERED or changed_since_entry(row)]
         if older_than is not None:
             latest = utc_now() - older_than
             found = [one for one in found if one.waiting_since <= latest]
@@ -291,7 +292,7 @@ def _kept(what: str, text: str) -> str:
 
 
 @cache  # to put it together takes longer than to run it
-def _orders_with_history() -> "sa.Select[*tuple[Any, ...]]":
+def orders_with_history() -> "sa.Select[*tuple[Any, ...]]":
     """Each order with its last entry (`event_...`) and the newest batch of the primary profile that holds it
     (`batch_...`), each with the digest of the content that it had."""
     order, profile, member = tables.OrderRow, tables.ExportProfile, tables.BatchOrder
@@ -360,11 +361,11 @@ def _orders_with_history() -> "sa.Select[*tuple[Any, ...]]":
     )
 
 
-def _changed_since_entry(row: Any) -> bool:
+def changed_since_entry(row: Any) -> bool:
     return _says_otherwise(row, row.event_revision, row.event_sha256, row.event_at)
 
 
-def _changed_since_batch(row: Any) -> bool:
+def changed_since_batch(row: Any) -> bool:
     return _says_otherwise(row, row.batch_revision, row.batch_sha256, row.batch_at)
 
 
@@ -388,7 +389,7 @@ def _pending(row: Any) -> PendingOrder:
         merchant_order_number=row.merchant_order_number,
         shop_order_number=row.shop_order_number,
         state=row.state,
-        amended=entered or _changed_since_batch(row),
+        amended=entered or changed_since_batch(row),
         on_hold=tuple(reason for reason, column in LEFT_OUT.items() if getattr(row, column)),
         country=row.destination_country,
         customer_name=row.customer_name,
@@ -402,12 +403,12 @@ def _pending(row: Any) -> PendingOrder:
 
 
 def order_meant(connection: sa.Connection, merchant: str, order: str | int) -> Any:
-    """The order that is meant by its number or its id, as a row of `_orders_with_history`. Raises NoSuchOrderError,
+    """The order that is meant by its number or its id, as a row of `orders_with_history`. Raises NoSuchOrderError,
     AmbiguousOrderError, OrderErasedError."""
     table = tables.OrderRow
     order_id = order if isinstance(order, int) else _id_of(connection, merchant, order)
     row = connection.execute(
-        _orders_with_history().where(col(table.id) == order_id, col(table.merchant) == merchant)
+        orders_with_history().where(col(table.id) == order_id, col(table.merchant) == merchant)
     ).one_or_none()
     if row is None:
         raise NoSuchOrderError(f"merchant {merchant} has no order with the id {order_id}; `ion pending` shows ids")
@@ -438,6 +439,7 @@ def _set(connection: sa.Connection, order_id: int, state: OrderState, number: st
     connection.execute(
         sa.update(table).where(col(table.id) == order_id).values(state=state.value, shop_order_number=number)
     )
+    keep_words_again(connection, order_id)
 
 
 def _tell(

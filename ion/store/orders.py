@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from ion.store import tables
 from ion.store.corrections import is_in_force
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
+from ion.store.order_search import keep_words
 from ion.store.plain_sql import PlainSql
 from ion.store.types import OrderState
 
@@ -157,6 +158,8 @@ def insert_order(connection: sa.Connection, merchant: str, content: Content, rev
     }
     order_id = sql.insert("orders", row)
     _insert_lines(sql, order_id, content)
+    sql.run(_DAY, merchant, now.astimezone(UTC).date().isoformat(), order_id, order_id)
+    keep_words(sql, merchant, order_id, content.words, None)
     _enter_due(sql, merchant, order_id, now)
     return order_id
 
@@ -173,7 +176,8 @@ def update_order(connection: sa.Connection, order_id: int, content: Content, rev
     connection.execute(sa.delete(tables.OrderLine).where(col(tables.OrderLine.order_id) == order_id))
     sql = PlainSql(connection)
     _insert_lines(sql, order_id, content)
-    ((merchant,),) = sql.rows("SELECT merchant FROM orders WHERE id = ?", order_id)
+    ((merchant, shop_order_number),) = sql.rows("SELECT merchant, shop_order_number FROM orders WHERE id = ?", order_id)
+    keep_words(sql, merchant, order_id, content.words, shop_order_number)
     _enter_due(sql, merchant, order_id, now)
 
 
@@ -190,6 +194,11 @@ _DUE = (
     " (SELECT 1 FROM orders JOIN batch_order AS member ON member.order_id = orders.id"
     " AND member.revision = orders.revision WHERE orders.id = ? AND member.profile_id = profile.id)"
     " ON CONFLICT DO NOTHING"
+)
+
+_DAY = (
+    "INSERT INTO order_day (merchant, day, first_id, last_id) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (merchant, day) DO UPDATE SET last_id = excluded.last_id"
 )
 
 _KEEP_ROWS = (

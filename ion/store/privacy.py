@@ -24,9 +24,10 @@ from sqlmodel import col
 
 from ion.store import tables
 from ion.store.batches import batch_mark, erase_batches
-from ion.store.engine import Database, insert_new
+from ion.store.engine import insert_new
 from ion.store.mentions import Mention
 from ion.store.merchants import lock_merchant
+from ion.store.order_search import OrderSearch
 from ion.store.plain_sql import PlainSql
 from ion.store.published import chunks
 from ion.store.types import DeliveryState, ErasureKind, MessageState, NotificationState, OutgoingState, utc_now
@@ -96,7 +97,7 @@ class Erasure:
     counts: dict[str, int]
 
 
-class Privacy(Database):
+class Privacy(OrderSearch):
     """Each method is one transaction of its own, unless it says otherwise, and raises StoreError where the database
     refuses."""
 
@@ -193,6 +194,7 @@ class Privacy(Database):
         for ids in chunks(plan.orders):
             with self.writing() as connection:
                 _erase_orders(connection, ids)
+        self.forget_words()
         counts, finished_at = plan.counts(), utc_now()
         with self.writing() as connection:
             if whole_merchant:
@@ -646,6 +648,7 @@ def _erase_orders(connection: sa.Connection, ids: list[int]) -> None:
     connection.execute(sa.update(event).where(col(event.order_id).in_(ids)).values(shop_order_number=None))
     connection.execute(sa.delete(line).where(col(line.order_id).in_(ids)))
     connection.execute(sa.delete(tables.OrderRows).where(col(tables.OrderRows.order_id).in_(ids)))
+    connection.execute(sa.delete(tables.OrderWords).where(col(tables.OrderWords.order_id).in_(ids)))
     connection.execute(sa.update(revision).where(col(revision.order_id).in_(ids)).values(content_json=""))
     connection.execute(
         sa.update(order)

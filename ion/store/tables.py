@@ -172,6 +172,38 @@ class MessageRaw(Base, table=True):
     raw: bytes
 
 
+# What the list of orders is walked by, newest first, and beside it all that its filters ask, so that what does not
+# match is passed over in the index: a row of `orders` is long.
+LISTED_FLAGS = ("test", "replacement", "documents_awaited", "amended")
+LISTED = {
+    "ix_orders_listed": ("merchant", "id", "state", "destination_country", *LISTED_FLAGS, "created_at", "erased_at"),
+    "ix_orders_listed_state": (
+        "merchant",
+        "state",
+        "id",
+        "destination_country",
+        *LISTED_FLAGS,
+        "created_at",
+        "erased_at",
+    ),
+    "ix_orders_listed_country": (
+        "merchant",
+        "destination_country",
+        "id",
+        "state",
+        *LISTED_FLAGS,
+        "created_at",
+        "erased_at",
+    ),
+}
+
+
+def _listed(name: str, *columns: str, where: str | None = None) -> sa.Index:
+    """An index of the orders that are not erased; with `where`, of those that have a flag, which are few."""
+    condition = sa.text(f"{where} AND erased_at IS NULL" if where else "erased_at IS NULL")
+    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
 class OrderRow(Base, table=True):
     """The newest applied revision of an order. `merchant_order_number` and everything from `test` to `total_minor`,
     except `amended`, is derived from `content_json` for lists, filters and sums, and never read back into an order."""
@@ -180,6 +212,11 @@ class OrderRow(Base, table=True):
     __table_args__ = (
         sa.UniqueConstraint("merchant", "platform", "order_number"),
         sa.Index(None, "merchant", "state"),
+        *(_listed(name, *columns) for name, columns in LISTED.items()),
+        *(
+            _listed(f"ix_orders_listed_{flag}", "merchant", "id", flag, "erased_at", where=flag)
+            for flag in LISTED_FLAGS
+        ),
         one_of("state", OrderState),
         # A number that an order had is never that of another one, also where its row is gone (see `undoing`).
         {"sqlite_autoincrement": True},
@@ -238,6 +275,35 @@ class OrderRows(Base, table=True):
     profile: str = Field(index=True)
     text: str
     count: int
+
+
+class OrderWords(Base, table=True):
+    """The words that an order is found by, derived: each with its merchant's mark before it, a blank between two (see
+    `order_search`). The index of the words follows by itself: SQLite's by triggers."""
+
+    __tablename__ = "order_words"
+    __table_args__ = (
+        sa.Index(
+            "ix_order_words_words",
+            sa.text("array_to_tsvector(string_to_array(words, ' '))"),
+            postgresql_using="gin",
+        ).ddl_if(dialect="postgresql"),
+    )
+
+    order_id: int = Field(foreign_key="orders.id", primary_key=True)
+    words: str
+
+
+class OrderDay(Base, table=True):
+    """Between which ids the orders of a merchant lie that first came on a day (UTC); never smaller, whatever became of
+    them."""
+
+    __tablename__ = "order_day"
+
+    merchant: str = Field(foreign_key="merchant.name", primary_key=True)
+    day: date = Field(primary_key=True)
+    first_id: int
+    last_id: int
 
 
 class Notification(Base, table=True):

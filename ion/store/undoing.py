@@ -24,7 +24,7 @@ from ion.store.notification_events import locked_notification, person_named, tel
 from ion.store.types import NotificationState
 
 # Made from the order when it came in, and of no other's making.
-_DERIVED = ("export_due", "order_rows", "order_line", "order_revision")
+_DERIVED = ("export_due", "order_rows", "order_words", "order_line", "order_revision")
 # What stands in the way, by the table that names the order; any other one does, too.
 _TAKEN_NOTE = {
     "batch_order": "a published file holds it",

@@ -1,6 +1,10 @@
 """The web side: the staff page, and published files fetched over HTTP.
 
 app        the application, made of its routes
+home       the first pages: which merchant, and how it stands there
+orders     the list of orders, and files of what it shows
+order      one order, and saying that it stands in the shop
+order_sheet what the page of an order shows, and what changed in it
 pull       the routes of files, /v1/files
 transfer   what a request for octets asks for: conditions and ranges
 access     who asks: bearer tokens, and those who guess

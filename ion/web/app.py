@@ -13,7 +13,10 @@ from ion.web.access import Bearer
 from ion.web.accounts import accounts_routes
 from ion.web.attention import attention_routes
 from ion.web.health import health_routes
+from ion.web.home import home_routes
 from ion.web.metrics import Metrics, metrics_routes
+from ion.web.order import order_routes
+from ion.web.orders import orders_routes
 from ion.web.pages import Pages
 from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
@@ -32,6 +35,9 @@ PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
     accounts_routes,
     users_routes,
     attention_routes,
+    home_routes,
+    orders_routes,
+    order_routes,
 )
 
 # Nothing here is a page; a route that gives one says itself what that may load.

@@ -5,7 +5,7 @@ A module of pages is a function `NAME_routes(pages: Pages) -> APIRouter`. Each r
 """
 
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from http import HTTPStatus
 from importlib import resources
@@ -51,22 +51,13 @@ def template_folder() -> Path | Traversable:
 
 
 class Pages:
-    """What routes of pages share: the store, the settings, passwords, who may do what, and the templates."""
+    """What routes of pages share: the store, the settings, passwords, and who may do what."""
 
     def __init__(self, store: Store, settings: Settings, passwords: Passwords | None = None) -> None:
         self.store = store
         self.settings = settings
         self.passwords = passwords or Passwords()
         self.visits = Visits(store, settings)
-        self._jinja = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(str(template_folder())),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._jinja.filters["path"] = lambda text: quote(str(text), safe="")
-        self._jinja.globals["address"] = address
 
     @cached_property
     def may_read(self) -> Any:
@@ -107,14 +98,14 @@ class Pages:
             "path": request.url.path,
             "query": request.query_params,
             "said": texts(f"said.{said}") if f"said.{said}" in texts else None,
-            "merchants": self._merchants(visit),
+            "merchants": self.merchants_of(visit),
             "static": self._static,
             "csrf": lambda: _hidden("csrf", visit.csrf) if visit else "",
             **values,
         }
-        return HTMLResponse(self._jinja.get_template(template).render(context), status, HEADERS)
+        return HTMLResponse(_templates().get_template(template).render(context), status, HEADERS)
 
-    def redirect(self, to: str, said: str | None = None, **query: Any) -> Response:
+    def redirect(self, to: str, /, said: str | None = None, **query: Any) -> Response:
         """See another page, after a form: `said` names the text `said.NAME` that it shows."""
         return RedirectResponse(address(to, **query, said=said), HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
 
@@ -122,7 +113,7 @@ class Pages:
         """Note in the audit log what this user did."""
         self.store.record_audit(visit.user.name, what, subject, merchant=visit.merchant)
 
-    def _merchants(self, visit: Visit | None) -> tuple[str, ...]:
+    def merchants_of(self, visit: Visit | None) -> tuple[str, ...]:
         """The names of the merchants that this user may see."""
         if visit is None:
             return ()
@@ -136,6 +127,21 @@ class Pages:
         return {name: f"/static/{name}?v={sha256(octets).hexdigest()[:16]}" for name, octets in static_files().items()}
 
 
+@cache
+def _templates() -> jinja2.Environment:
+    """The templates, each of which is compiled once."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(template_folder())),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["path"] = lambda text: quote(str(text), safe="")
+    environment.globals["address"] = address
+    return environment
+
+
 def static_files() -> dict[str, bytes]:
     """The static files of the pages, by name."""
     folder = template_folder() / "static"
@@ -146,7 +152,7 @@ def _hidden(name: str, value: str) -> Markup:
     return Markup('<input type="hidden" name="{}" value="{}">').format(name, value)
 
 
-def address(path: str, **query: Any) -> str:
+def address(path: str, /, **query: Any) -> str:
     """A path with a query, without what is None or empty."""
     kept = {name: value for name, value in query.items() if value not in (None, "", [], ())}
     return f"{path}?{urlencode(kept, doseq=True)}" if kept else path

@@ -1,0 +1,96 @@
+"""How orders are found by words: keeping the words of an order, and asking for them.
+
+Both databases answer alike, because both are given words that are split already, and asked for beginnings of words:
+SQLite by an FTS5 table whose tokenizer only looks for blanks, PostgreSQL by a GIN index over `array_to_tsvector`, which
+needs no extension. (`to_tsvector('simple', ...)` would split the words its own way, and differently in each locale;
+trigrams need an extension, and nothing shorter than three letters is found by them.)
+
+Each word has a letter before it that stands for the merchant, so that a word which is in all orders of one merchant
+costs nothing to another. Two merchants may have the same letter; whoever asks compares the merchant too.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+
+import sqlalchemy as sa
+
+from ion.order_words import number_words, words_of
+from ion.store.engine import Database
+from ion.store.plain_sql import PlainSql
+
+# Ideographs: a letter in the eyes of whatever splits words, and so many that few merchants meet.
+_FIRST_MARK, _MARKS = 0x4E00, 20_000
+_PAGES_AT_ONCE = 500
+
+
+def keep_words(sql: PlainSql, merchant: str, order_id: int, words: str, shop_order_number: str | None) -> None:
+    """Keep what an order is found by: the words of its newest revision (`Content.words`) and the shop's number."""
+    more = number_words(shop_order_number) if shop_order_number else ""
+    sql.run(_KEEP, order_id, marked(merchant, f"{words} {more}"))
+
+
+def keep_words_again(connection: sa.Connection, order_id: int) -> None:
+    """The same, from what is kept of the order: after the shop's number has changed."""
+    sql = PlainSql(connection)
+    ((merchant, content, number),) = sql.rows(_WITH_NUMBER, order_id)
+    keep_words(sql, merchant, order_id, words_of(json.loads(content)), number)
+
+
+def marked(merchant: str, words: str) -> str:
+    """Words as they are kept: each with the merchant's mark, each once."""
+    mark = _mark(merchant)
+    return " ".join(f"{mark}{word}" for word in dict.fromkeys(words.split()))
+
+
+@lru_cache
+def _mark(merchant: str) -> str:
+    return chr(_FIRST_MARK + int.from_bytes(sha256(merchant.encode()).digest()[:4]) % _MARKS)
+
+
+_KEEP = (
+    "INSERT INTO order_words (order_id, words) VALUES (?, ?)"
+    " ON CONFLICT (order_id) DO UPDATE SET words = excluded.words WHERE order_words.words <> excluded.words"
+)
+_WITH_NUMBER = "SELECT merchant, content_json, shop_order_number FROM orders WHERE id = ?"
+
+
+def with_all(merchant: str, words: Sequence[str]) -> tuple[str, list[str]]:
+    """The condition that the row `word` of `order_words` has all of these, and its values."""
+    mark = _mark(merchant)
+    # A word has letters and digits only, so there is nothing in it that LIKE would take for something else.
+    return " AND ".join(["' ' || word.words LIKE ?"] * len(words)) or "TRUE", [f"% {mark}{word}%" for word in words]
+
+
+def asked_of_index(merchant: str, words: Sequence[str], *, is_sqlite: bool) -> str:
+    """What is asked of the index: FTS5's query, or PostgreSQL's."""
+    mark = _mark(merchant)
+    if is_sqlite:
+        return " AND ".join(f'"{mark}{word}"*' for word in words)
+    return " & ".join(f"'{mark}{word}':*" for word in words)
+
+
+class OrderSearch(Database):
+    """Each method is several transactions."""
+
+    def forget_words(self) -> None:
+        """SQLite: merge the index of words with what was taken out of it since, so that no word of an erased order
+        stays in the file. In steps, each a short transaction; all of the index is written anew. Elsewhere there is
+        nothing to do."""
+        if not self._is_sqlite:
+            return
+        pages = -_PAGES_AT_ONCE  # below zero: a merge of all begins
+        while True:
+            with self.writing() as connection:
+                sql = PlainSql(connection)
+                before = _changes(sql)
+                sql.run("INSERT INTO order_words_index (order_words_index, rank) VALUES ('merge', ?)", pages)
+                if _changes(sql) - before < 2:  # so FTS5 tells that there is nothing left to merge
+                    return
+            pages = _PAGES_AT_ONCE
+
+
+def _changes(sql: PlainSql) -> int:
+    ((number,),) = sql.rows("SELECT total_changes()")
+    return int(number)

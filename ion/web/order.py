@@ -1,0 +1,136 @@
+"""The page of one order: all that is needed to type it into the shop, and saying that it stands there.
+
+GET  /m/MERCHANT/orders/ID             the order
+POST /m/MERCHANT/orders/ID/entered     it stands in the shop, under this number
+POST /m/MERCHANT/orders/ID/reopen      it does not
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ion.errors import OrderErasedError, StoreError
+from ion.store import NoSuchOrderError, OrderBatch, OrderDetail, OtherNumberError, ShownEvent, ShownRevision
+from ion.store.batches import LEFT_OUT
+from ion.store.entries import MAX_NUMBER
+from ion.web.order_sheet import sheet_of, shown_changes
+from ion.web.pages import Pages
+from ion.web.visits import Visit
+
+SOURCE = "staff page"
+
+
+def order_routes(pages: Pages) -> APIRouter:
+    router = APIRouter()
+    store = pages.store
+
+    def found(merchant: str, order_id: str) -> OrderDetail:
+        number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 18 else 0
+        detail = store.order_detail(merchant, number) if number else None
+        if detail is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order")
+        return detail
+
+    def show(request: Request, visit: Visit, merchant: str, detail: OrderDetail, **values: Any) -> Response:
+        listed, order = detail.listed, detail.order
+        changed = store.changed_order(merchant, listed.id)
+        skus = {line.sku for line in order.lines if line.sku}
+        shown = {"problem": None, "number": "", "may_replace": False, "status": HTTPStatus.OK} | values
+        return pages.show(
+            request,
+            visit,
+            "order.html",
+            listed=listed,
+            order=order,
+            sheet=sheet_of(order, visit.locale, store.articles(merchant, skus)),
+            on_hold=[reason for reason in order.do_not_ship if reason in LEFT_OUT],
+            changed=changed,
+            changes=shown_changes(changed.previous, order, visit.locale) if changed and changed.previous else (),
+            happened=happened(detail),
+            following=store.next_to_enter(merchant, listed.id),
+            most_characters=MAX_NUMBER,
+            **shown,
+        )
+
+    @router.get("/m/{merchant}/orders/{order_id}")
+    def order(request: Request, visit: Annotated[Visit, pages.may_read], merchant: str, order_id: str) -> Response:
+        return show(request, visit, merchant, found(merchant, order_id))
+
+    @router.post("/m/{merchant}/orders/{order_id}/entered")
+    def entered(
+        request: Request,
+        visit: Annotated[Visit, pages.may_work_by_form],
+        merchant: str,
+        order_id: str,
+        number: Annotated[str, Form()] = "",
+        replace: Annotated[str, Form()] = "",
+    ) -> Response:
+        detail = found(merchant, order_id)
+        try:
+            said = store.mark_entered(
+                merchant, detail.listed.id, number, by=visit.user.name, source=SOURCE, replace=bool(replace)
+            )
+        except (NoSuchOrderError, OrderErasedError) as error:  # erased in this moment
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order") from error
+        except StoreError as error:
+            is_other = isinstance(error, OtherNumberError)
+            return show(
+                request,
+                visit,
+                merchant,
+                found(merchant, order_id),
+                status=HTTPStatus.CONFLICT if is_other else HTTPStatus.UNPROCESSABLE_ENTITY,
+                problem=None if is_other else str(error),
+                may_replace=is_other,
+                number=number,
+            )
+        if said.changed:
+            pages.audit(visit, "order entered", said.order_number)
+        return pages.redirect(
+            _path(merchant, detail.listed.id), said="orders_entered" if said.changed else "orders_known"
+        )
+
+    @router.post("/m/{merchant}/orders/{order_id}/reopen")
+    def reopen(
+        request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str, order_id: str
+    ) -> Response:
+        detail = found(merchant, order_id)
+        try:
+            said = store.reopen(merchant, detail.listed.id, by=visit.user.name, source=SOURCE)
+        except (NoSuchOrderError, OrderErasedError) as error:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order") from error
+        except StoreError as error:
+            return show(
+                request, visit, merchant, found(merchant, order_id), status=HTTPStatus.CONFLICT, problem=str(error)
+            )
+        pages.audit(visit, "order reopened", said.order_number)
+        return pages.redirect(_path(merchant, detail.listed.id), said="orders_reopened")
+
+    return router
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that happened to an order. `what`: `received`, `exported`, `entered` or `reopened`; `of`: the revision,
+    file or event that it is."""
+
+    at: datetime
+    what: str
+    of: ShownRevision | OrderBatch | ShownEvent
+
+
+def happened(detail: OrderDetail) -> list[Happening]:
+    """All that happened to an order, the oldest first."""
+    found = [Happening(one.received_at, "received", one) for one in detail.revisions]
+    found += [Happening(one.published_at, "exported", one) for one in detail.batches]
+    found += [Happening(one.at, one.what, one) for one in detail.events]
+    return sorted(found, key=lambda one: one.at)
+
+
+def _path(merchant: str, order_id: int) -> str:
+    return f"/m/{merchant}/orders/{order_id}"

@@ -1,0 +1,195 @@
+"""How fast the list of orders answers, and whether it takes longer where there are many orders.
+
+    python -m tests.bench.lists [--orders N] [--few N] [--rounds N]
+
+The same pages, searches and counts asked in turn of a database of many orders and of one of few. The databases are
+made for it, straight into their tables, and removed afterwards.
+"""
+
+import argparse
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median, quantiles
+
+from ion.store import OrderFilters, OrderState, Store, open_store
+from ion.store.order_search import marked
+from tests.bench.exports import a_store
+from tests.bench.tables import Out, conditions, table
+from tests.orders import small_order
+
+ORDERS = 1_000_000
+FEW = 10_000
+ROUNDS = 40
+_NEW = 50  # of all of them, however many
+_BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
+_FIRST = "anna ben carla david elena felix greta hugo ines jonas klara leo mara nils olga paul".split()
+_LAST = "adler bauer costa dubois eriksen fischer garcia hansen ivanova jansen keller lopez moreau novak".split()
+_ITEMS = "blue green grey red black white small large long short soft warm light heavy".split()
+_COUNTRIES = ["US"] * 5 + ["GB"] * 3 + ["FR", "JP"]  # and one in 150 to MT
+
+
+_ALL = OrderFilters()
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One thing that is asked, of a store with so many orders."""
+
+    name: str
+    ask: Callable[[Store, int], object]
+
+
+def _page(name: str, filters: OrderFilters = _ALL, merchant: str = "default") -> _Case:
+    return _Case(name, lambda store, _: store.order_page(merchant, filters))
+
+
+def _middle(name: str, way: str) -> _Case:
+    return _Case(name, lambda store, orders: store.order_page("default", _ALL, f"{way}-{orders // 2}"))
+
+
+def _search(name: str, text: str) -> _Case:
+    return _page(f"search: {name}", OrderFilters(text=text))
+
+
+def _count(name: str, filters: OrderFilters = _ALL) -> _Case:
+    return _Case(f"count: {name}", lambda store, _: store.count_orders("default", filters))
+
+
+def cases(few: int) -> list[_Case]:
+    """All that is asked; of a database with at least `few` orders."""
+    number = few // 2 // 100 * 100 + 1  # of an order of the larger merchant
+    month = OrderFilters(received_from=_BEGAN + timedelta(100), received_to=_BEGAN + timedelta(130))
+    both = OrderFilters(states=(OrderState.ENTERED,), country="MT")
+    return [
+        _page("list"),
+        _middle("list: a page in the middle", "older"),
+        _middle("list: the page before it", "newer"),
+        _page("list: new", OrderFilters(states=(OrderState.NEW,))),
+        _page("list: exported", OrderFilters(states=(OrderState.EXPORTED,))),
+        _page("list: new or exported", OrderFilters(states=(OrderState.NEW, OrderState.EXPORTED))),
+        _page("list: tests", OrderFilters(test=True)),
+        _page("list: replacements", OrderFilters(replacement=True)),
+        _page("list: documents awaited", OrderFilters(documents_awaited=True)),
+        _page("list: amended", OrderFilters(amended=True)),
+        _page("list: a usual country", OrderFilters(country="US")),
+        _page("list: a rare country", OrderFilters(country="MT")),
+        _page("list: entered, a rare country", both),
+        _page("list: a month", month),
+        _page("list: a small merchant", merchant="other"),
+        _search("a rare word", f"rareword{number}"),
+        _search("a common word", "shirt"),
+        _search("the beginning of a common word", "sh"),
+        _search("a number", f"GE-{number:07}"),
+        _search("a mail address", f"kunde{number}@shop.example"),
+        _search("two common words", "anna bauer"),
+        _search("a common word and a rare one", f"shirt rareword{number}"),
+        _search("nothing found", "nothinglikethis"),
+        _page("search: a common word, a rare country", OrderFilters(text="shirt", country="MT")),
+        _page("search: of a small merchant", OrderFilters(text="shirt anna"), "other"),
+        _count("all"),
+        _count("entered", OrderFilters(states=(OrderState.ENTERED,), test=False)),
+        _count("new", OrderFilters(states=(OrderState.NEW,))),
+        _count("a common word", OrderFilters(text="shirt")),
+        _count("a name", OrderFilters(text="anna")),
+        _count("a rare word", OrderFilters(text=f"rareword{number}")),
+        _Case("an order", lambda store, _: store.order_detail("default", number)),
+    ]  # fmt: skip
+
+
+def a_listed_store(path: Path, orders: int) -> None:
+    """`exports.a_store` with orders that differ in what the list shows: one in a hundred is another merchant's, most
+    are entered, the newest are new, and they came within two years."""
+    a_store(path, orders, small_order())
+    store = open_store(f"sqlite:///{path}")
+    store.create_merchant("other", domain="mail.example")
+    store.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("BEGIN")
+    minutes = 2 * 365 * 1440 / orders
+    country = " ".join(f"WHEN {place} THEN '{name}'" for place, name in enumerate(_COUNTRIES))
+    connection.execute(
+        "UPDATE orders SET merchant = CASE WHEN id % 100 = 5 THEN 'other' ELSE merchant END,"
+        " state = CASE WHEN id > ? THEN 'new' WHEN id % 100 = 7 THEN 'exported' ELSE 'entered' END,"
+        " test = (id % 150 = 3), replacement = (id % 150 = 4), documents_awaited = (id % 150 = 6),"
+        " amended = (id % 150 = 8),"
+        f" destination_country = CASE WHEN id % 150 = 9 THEN 'MT' ELSE CASE id % 10 {country} END END,"
+        " created_at = strftime('%Y-%m-%d %H:%M:%f000', ?, '+' || CAST(id * ? AS INTEGER) || ' minutes')",
+        (orders - _NEW, _BEGAN.strftime("%Y-%m-%d"), minutes),
+    )
+    connection.execute(
+        "INSERT INTO order_day (merchant, day, first_id, last_id)"
+        " SELECT merchant, substr(created_at, 1, 10), min(id), max(id) FROM orders GROUP BY 1, 2"
+    )
+    connection.executemany("INSERT INTO order_words (order_id, words) VALUES (?, ?)", _words(orders))
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def _words(orders: int) -> Iterator[tuple[int, str]]:
+    for number in range(1, orders + 1):
+        first, last = _FIRST[number // 3 % 16], _LAST[number // 48 % 14]
+        item = " ".join(_ITEMS[(number * step) % 14] for step in (1, 3, 5))
+        merchant = "other" if number % 100 == 5 else "default"
+        yield (
+            number,
+            marked(
+                merchant,
+                f"ge{number:07} {number:07} s{number} kunde{number}shopexample shopexample example {first} {last}"
+                f" rareword{number} {_COUNTRIES[number % 10].lower()} ab{number % 3000} shirt cotton {item}",
+            ),
+        )
+
+
+def run(out: Out, orders: int, few: int, rounds: int) -> None:
+    """Every case, its median and its slowest of twenty, and how long it takes beside the small database."""
+    out("## The list of orders, from a large database and a small one\n")
+    with tempfile.TemporaryDirectory(prefix="ion-bench-") as name:
+        stores: dict[int, Store] = {}
+        for number in (few, orders):
+            path = Path(name) / f"{number}.db"
+            a_listed_store(path, number)
+            stores[number] = open_store(f"sqlite:///{path}")
+        conditions(
+            out,
+            f"{orders:,} orders beside {few:,} in SQLite ({path.stat().st_size / 1e9:.1f} GB), pages of 50, counts of",
+            f"at most 10,000; {rounds} rounds in turn, milliseconds of wall time.",
+        )
+        table(
+            out,
+            ("asked", "median", "p95", "aim", "of few", "ratio", "aim"),
+            [_row(case, stores, rounds) for case in cases(few)],
+        )
+        for store in stores.values():
+            store.close()
+
+
+def _row(case: _Case, stores: dict[int, Store], rounds: int) -> tuple[str, ...]:
+    found: dict[int, list[float]] = {number: [] for number in stores}
+    for _ in range(rounds + 1):  # the first warms up
+        for number, store in stores.items():
+            began = time.perf_counter()
+            case.ask(store, number)
+            found[number].append((time.perf_counter() - began) * 1000)
+    small, large = (found[number][1:] for number in stores)
+    slowest = quantiles(large, n=20)[-1]
+    ratio = median(large) / median(small)
+    return (case.name, f"{median(large):.2f}", f"{slowest:.2f}", "50", f"{median(small):.2f}", f"{ratio:.2f}", "1.5")
+
+
+def main(arguments: Sequence[str] | None = None, out: Out = print) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.lists", description=__doc__)
+    parser.add_argument("--orders", type=int, default=ORDERS)
+    parser.add_argument("--few", type=int, default=FEW)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args(arguments)
+    run(out, given.orders, given.few, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
