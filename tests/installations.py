@@ -4,6 +4,8 @@ that a test can tell whose data an answer holds."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from email.message import EmailMessage
+from email.policy import SMTP
 
 from ion.export.catalogue import CatalogueItem
 from ion.order import Address, LineItem, Money, Order, Totals
@@ -92,7 +94,7 @@ def _order(mark: str, number: str) -> Order:
 
 def _arrived(store: Store, merchant: str, order: Order, *, held: bool = False) -> tuple[int, int | None]:
     """The ids of the message and of the order in it."""
-    raw = f"From: {merchant}@sender.example\r\nSubject: {order.order_number}\r\n\r\n{order.order_number}\r\n".encode()
+    raw = _mail_with_page_and_file(merchant, order.order_number)
     address = an_address(store, merchant)
     added = store.add_message(NewMessage(merchant, "smtp", raw, f"who@{merchant}.example", address))
     (message,) = store.claim_messages(1, 60)
@@ -101,6 +103,15 @@ def _arrived(store: Store, merchant: str, order: Order, *, held: bool = False) -
     judgement = judged(order, "review" if held else "sealed", problems=problems)
     (stored,) = store.store_judgement(message.id, message.claim_token, [judgement])
     return message.id, stored.order_id
+
+
+def _mail_with_page_and_file(merchant: str, text: str) -> bytes:
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = f"{merchant}@sender.example", text
+    mail.set_content(text)
+    mail.add_alternative(f"<p>{text}</p>", subtype="html")
+    mail.add_attachment(text.encode(), maintype="application", subtype="pdf", filename=f"{merchant}.pdf")
+    return mail.as_bytes(policy=SMTP)
 
 
 def _mail_of(mark: str) -> Callable[[TakenOrder, str], NewMail]:

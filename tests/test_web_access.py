@@ -16,6 +16,7 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 
 from ion.config import Settings
+from ion.seal import KeyRing
 from ion.store import Role, Store, open_store
 from ion.store.engine import make_engine
 from ion.web.access import Bearer
@@ -49,13 +50,19 @@ PARAMETERS: dict[str, Callable[[Filled], Any]] = {
     "outgoing_id": lambda of: of.outgoing_id,
     "delivery_id": lambda of: of.delivery_id,
     "alert_id": lambda of: of.alert_id,
+    "file_number": lambda _: 1,
     "user_name": lambda of: f"{of.mark}-user",
 }
-OF_ALL = {"user_name"}
+OF_ALL = {"user_name", "file_number"}
 # What a form cannot do without, by the path of its route; the others are sent empty.
 FORMS: dict[str, dict[str, Any]] = {}
 # Where a route means by a name something else than `PARAMETERS`, by its path.
-OTHER_IDS: dict[str, dict[str, Callable[[Filled], Any]]] = {}
+OTHER_IDS: dict[str, dict[str, Callable[[Filled], Any]]] = {
+    f"/m/{{merchant}}/attention/{{message_id}}/{{notification_id}}/{what}": {
+        "message_id": lambda of: of.held_message_id
+    }
+    for what in ("correct", "uncorrect", "release", "dismiss", "merge", "undo")
+}
 
 OWN, OTHER = "zaubernuss", "quittenbaum"
 HOSTILE = ("0", "-1", "9" * 30, "1e3", "x", "%00", "%2e%2e", "'--", "<b>")
@@ -197,8 +204,9 @@ def installation(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 
 def _town(installation: tuple[Path, Filled, Filled], folder: Path) -> Iterator[Town]:
     file = shutil.copyfile(installation[0], folder / "ion.db")
-    store = open_store(f"sqlite:///{file}")
-    yield Town(Site(store, _settings(folder)), installation[1], installation[2], file)
+    store, settings = open_store(f"sqlite:///{file}"), _settings(folder)
+    KeyRing(settings.keys_dir, is_first_use=lambda: True).ensure_secret()
+    yield Town(Site(store, settings), installation[1], installation[2], file)
     store.close()
 
 

@@ -126,8 +126,8 @@ def view_of(raw: bytes) -> MailView:
 
 
 def page_of(raw: bytes, place: str) -> str | None:
-    """The HTML at a place of the message, harmless; None where there is none."""
-    return next((page.text for page in view_of(raw).pages if page.place == place), None)
+    """The HTML at a place of the message, harmless, or its first where no place is given; None where there is none."""
+    return next((page.text for page in view_of(raw).pages if place in ("", page.place)), None)
 
 
 def file_of(raw: bytes, number: int) -> tuple[str, bytes] | None:
