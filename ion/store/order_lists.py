@@ -508,7 +508,7 @@ class _Way:
         counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition, _ in each)
         (found,) = self.asked.rows(
             f"SELECT {counts} FROM (SELECT o.id FROM orders AS o {self._index} WHERE {conditions} {self._order}"
-            " LIMIT ?) AS some CROSS JOIN order_words AS word WHERE word.order_id = some.id",
+            " LIMIT ?) AS sample CROSS JOIN order_words AS word WHERE word.order_id = sample.id",
             *(*(value for _, patterns in each for value in patterns), *values, _LOOKED_AT),
         )
         return dict(zip(words, found, strict=True))
