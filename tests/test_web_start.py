@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
-
-import pytest
 
 from ion.inbox import Listener
 from ion.keys import key_ring
 from ion.store import NewMessage, Store
+from ion.store.trust import doubt
 from ion.web.start import STEPS
 from ion.web.texts import LOCALES, Texts
 from ion.worker import Worker
@@ -94,27 +94,22 @@ def test_a_sample_says_nothing_of_how_the_merchants_mail_is_sealed(sqlite_store:
         its = site(tmp_path, sqlite_store, smtp_port=port)
         its.signed_in(default="staff").post("/m/default/start/sample")
     read_all(its)
-    from ion.store.trust import doubt
-
     with sqlite_store.reading() as connection:
         assert doubt(connection, "default", None) == ("held", "no seal")
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_a_sample_that_cannot_be_sent_says_why(sqlite_store: Store, tmp_path: Path) -> None:
+    port = free_port()
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"smtp_port": 0}, "smtp_port is 0"),
-        ({"smtp_auth_required": True, "smtp_user": "a", "smtp_password": "b"}, "smtp_auth_required"),
-        ({"smtp_host": "0.0.0.0"}, "does not take mail now"),
-    ],
-)
-def test_a_sample_that_cannot_be_sent_says_why(
-    sqlite_store: Store, tmp_path: Path, settings: dict[str, object], words: str
-) -> None:
-    ana = site(tmp_path, sqlite_store, **{"smtp_port": free_port(), **settings}).signed_in(default="staff")
-    answer = ana.post("/m/default/start/sample")
-    assert answer.status_code == 409
-    assert "The sample could not be sent" in text_of(answer.text) and words in text_of(answer.text)
+        ({"smtp_port": port, "smtp_auth_required": True}, "smtp_auth_required"),
+        ({"smtp_port": port, "smtp_host": "0.0.0.0"}, f"listener at 127.0.0.1:{port} does not take mail now"),
+    ]
+    for number, (settings, words) in enumerate(cases):
+        ana = site(tmp_path, sqlite_store, **settings).signed_in(f"ana{number}", default="staff")
+        answer = ana.post("/m/default/start/sample")
+        assert answer.status_code == 409
+        assert "The sample could not be sent" in text_of(answer.text) and words in text_of(answer.text)
 
 
 def test_the_list_ticks_itself_and_a_code_of_gmail_appears_with_its_link_as_text(

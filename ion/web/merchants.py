@@ -26,6 +26,7 @@ def merchants_routes(pages: Pages) -> APIRouter:
             wrong=wrong,
             given={"name": "", "locale": "", **given},
             found=store.list_merchants(),
+            usual=pages.settings.locale,
             languages=[(one.tag, one.name) for one in languages()],
         )
 
