@@ -3,18 +3,22 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ion.inbox import Listener
 from ion.keys import key_ring
-from ion.store import NewMessage, Store
+from ion.store import FirstSteps, NewMessage, Store
 from ion.store.trust import doubt
 from ion.web.start import STEPS
 from ion.web.texts import LOCALES, Texts
 from ion.worker import Worker
+from tests.batches import publish
 from tests.imap_servers import free_port
+from tests.orders import small_order
+from tests.stores import claimed, judged
 from tests.web import Site, site, text_of
 
 GMAIL = (
@@ -143,3 +147,29 @@ def test_what_an_address_of_the_page_says_is_shown_only_where_it_is_a_number_of_
 ) -> None:
     ana = site(tmp_path, sqlite_store).signed_in(default="staff")
     assert "call 555" not in ana.page("/m/default/start", sample="ION-SAMPLE-call 555")
+
+
+def test_first_steps_are_seen_as_they_are_taken_on_each_database(store: Store) -> None:
+    def arrived(number: str, *, test: bool) -> None:
+        order, message = small_order().model_copy(update={"order_number": number, "test": test}), claimed(store)
+        store.store_judgement(message.id, message.claim_token, [judged(order)])
+
+    nothing = FirstSteps(False, False, False, False, False, None)
+    assert store.first_steps("default") == nothing
+    arrived("ION-SAMPLE-00000001", test=True)
+    arrived("ION-SAMPLE-00000002", test=True)
+    sampled = store.first_steps("default")
+    assert sampled.sample is not None and sampled.sample[1] == "ION-SAMPLE-00000002"
+    assert replace(sampled, sample=None) == nothing
+    with store.reading() as connection:
+        assert doubt(connection, "default", None) == ("held", "no seal")
+    arrived("IONXSAMPLEX1", test=False)
+    store.mark_entered("default", "IONXSAMPLEX1", "7", by="ana", source="page")
+    store.subscribe("default", "ana@shop.example")
+    publish(store, b"file", "a.csv")
+    assert store.first_steps("default") == FirstSteps(True, True, True, True, True, sampled.sample)
+    with store.reading() as connection:
+        assert doubt(connection, "default", None) == (
+            "review",
+            "no seal, but this merchant's mail has been sealed before",
+        )
