@@ -1,9 +1,67 @@
-"""What merchants' catalogues know of their articles, as exports take it."""
+"""What merchants' catalogues know of their articles: as exports take it, as a file, and what another file would
+change."""
 
-from dataclasses import asdict
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 from ion.export import CatalogueItem
-from ion.store import Store
+from ion.order import decimal_text
+from ion.store import CatalogueArticle, Store
+
+FIELDS = tuple(field.name for field in fields(CatalogueItem))
+
+
+@dataclass(frozen=True)
+class ChangedArticle:
+    """An article that a file states otherwise. `changes`: what it was and what it would be, by field; None: not
+    known."""
+
+    sku: str
+    changes: Mapping[str, tuple[str | None, str | None]]
+
+
+@dataclass(frozen=True)
+class CatalogueDifference:
+    """What a file would change, in the order of the file; `removed`: what is not in it, in the order of SKUs; `same`:
+    how many articles stay."""
+
+    added: tuple[CatalogueItem, ...]
+    changed: tuple[ChangedArticle, ...]
+    removed: tuple[CatalogueArticle, ...]
+    same: int
+
+
+def difference(known: Mapping[str, CatalogueArticle], items: Sequence[CatalogueItem]) -> CatalogueDifference:
+    """What these items would change in a catalogue, each taken whole."""
+    changed = []
+    for item in items:
+        before = known.get(item.sku)
+        if before is not None and (changes := _changes(before, item)):
+            changed.append(ChangedArticle(item.sku, changes))
+    given = {item.sku for item in items}
+    added = tuple(item for item in items if item.sku not in known)
+    removed = tuple(article for sku, article in known.items() if sku not in given)
+    return CatalogueDifference(added, tuple(changed), removed, len(items) - len(added) - len(changed))
+
+
+def catalogue_csv(articles: Sequence[CatalogueArticle]) -> bytes:
+    """The articles as a CSV that `read_catalogue` takes, in UTF-8 with a BOM, so that spreadsheets know it."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow(FIELDS)
+    writer.writerows([[_cell(article, name) or "" for name in FIELDS] for article in articles])
+    return written.getvalue().encode("utf-8-sig", "replace")
+
+
+def _changes(before: CatalogueArticle, now: CatalogueItem) -> dict[str, tuple[str | None, str | None]]:
+    return {name: (_cell(before, name), _cell(now, name)) for name in FIELDS if _cell(before, name) != _cell(now, name)}
+
+
+def _cell(article: CatalogueArticle | CatalogueItem, name: str) -> str | None:
+    value = getattr(article, name)
+    return None if value is None else str(value) if name != "weight" else decimal_text(value)
 
 
 class Catalogues:

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,7 +57,9 @@ def deliver(
             is_own_folder = stop == str(settings.exports / name)
             targets = store.stop_delivery_target(name, "" if is_own_folder else stop)
         elif kind is not None:
-            place = _checked_address(kind, address or "", settings)
+            from ion.delivery.target_address import checked_address
+
+            place = checked_address(kind.value, address or "", settings)
             known = [one.name for one in store.export_profiles(name)]
             if profile is not None and profile not in known:
                 raise SettingError(f"merchant {name} has no profile {profile!r} in use; it has {', '.join(known)}")
@@ -108,33 +109,6 @@ def retry(
                 print_json(_shown(one, settings))
                 failed |= one.state in ("retry", "failed")
     end(failed)
-
-
-def _checked_address(kind: TargetKind, address: str, settings: Settings) -> str:
-    """The address as it is kept. Raises SettingError for one that cannot be delivered to."""
-    if kind is TargetKind.mail:
-        from ion.notify.render import mail_address
-
-        return mail_address(address).addr_spec
-    if kind is TargetKind.sftp:
-        from ion.delivery.sftp_address import server_of, sftp_address
-
-        checked = sftp_address(address)
-        server_of(settings, checked)
-        return str(checked)
-    return _checked_folder(address, settings)
-
-
-def _checked_folder(address: str, settings: Settings) -> str:
-    if not address:
-        return ""
-    path = Path(address)
-    if not path.is_absolute() or not path.is_dir():
-        raise SettingError(f"{address} is no folder; give the absolute path of one that is there")
-    resolved, own = path.resolve(), settings.exports.resolve()
-    if resolved == own or own in resolved.parents:
-        raise SettingError(f"{address} is in the installation's own export folder; leave the address out to use that")
-    return str(resolved)
 
 
 def _shown_target(target: "DeliveryTarget", settings: Settings) -> dict[str, Any]:

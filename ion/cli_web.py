@@ -41,15 +41,23 @@ def token(
         str | None,
         typer.Option("--name", metavar="NAME", help="Make a token of this name, and print it: it is told once."),
     ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="With --name, what it is for: files (also without this), orders, entered; may be repeated."),
+    ] = None,
     revoke: Annotated[str | None, typer.Option(metavar="NAME", help="The token is good no more, at once.")] = None,
 ) -> None:
-    """Let a program fetch a merchant's published files over HTTP. Without an option: list what tokens there are."""
+    """Let a program fetch a merchant's files over HTTP, or ask for its orders. Without an option: list all tokens."""
     if new is not None and revoke is not None:
         raise typer.BadParameter("give --name or --revoke, not both")
+    if scope and new is None:
+        raise typer.BadParameter("--scope says what a new token is for; give --name too")
     with opened_store(settings_of(context)) as store:
         store.merchant(name)
         if new is not None:
-            print_json({"merchant": name, "name": new, "token": store.create_pull_token(name, new)})
+            scopes = tuple(dict.fromkeys(scope or ("files",)))
+            token = store.create_pull_token(name, new, scopes)
+            print_json({"merchant": name, "name": new, "scopes": " ".join(scopes), "token": token})
             return
         if revoke is not None:
             store.revoke_pull_token(name, revoke)

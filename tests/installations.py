@@ -28,6 +28,7 @@ class Filled:
     batch_id: int
     outgoing_id: int
     delivery_id: int
+    target_id: int
     alert_id: int
 
 
@@ -64,6 +65,7 @@ def filled(store: Store, mark: str) -> Filled:
         batch_id=batch.id,
         outgoing_id=queued.mails[0].id,
         delivery_id=delivery.id,
+        target_id=target.id,
         alert_id=alert.id,
     )
 

@@ -27,7 +27,7 @@ LEVELS = [
     {"keys"},
     {"notify", "reading", "inbox", "export", "trust"},
     {"reader"},
-    {"worker", "reparse", "schedule", "retention", "intake", "entering", "rows", "catalogues", "backup"},
+    {"worker", "reparse", "schedule", "retention", "intake", "sample", "entering", "rows", "catalogues", "backup"},
     {"delivery"},
     {"watch", "nightly"},
     {"jobs"},

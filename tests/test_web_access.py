@@ -16,6 +16,7 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 
 from ion.config import Settings
+from ion.config_imap import ImapAccount
 from ion.seal import KeyRing
 from ion.store import Role, Store, open_store
 from ion.store.engine import make_engine
@@ -49,6 +50,8 @@ PARAMETERS: dict[str, Callable[[Filled], Any]] = {
     "batch_id": lambda of: of.batch_id,
     "outgoing_id": lambda of: of.outgoing_id,
     "delivery_id": lambda of: of.delivery_id,
+    "target_id": lambda of: of.target_id,
+    "account": lambda of: f"{of.mark}-mailbox",
     "alert_id": lambda of: of.alert_id,
     "file_number": lambda _: 1,
     "user_name": lambda of: f"{of.mark}-user",
@@ -137,7 +140,14 @@ def _all_cases() -> list[Case]:
 
 
 def _settings(folder: Path) -> Settings:
-    return Settings(data_dir=folder, oidc_issuer="https://login.shop.example", oidc_client_id="ion")
+    # At ports that nobody listens to.
+    values = {"host": "127.0.0.1", "port": 1, "security": "none", "user": "orders", "password": "none"}
+    imap = tuple(
+        ImapAccount.model_validate({"name": f"{mark}-mailbox", "merchant": f"{mark}-shop", **values})
+        for mark in (OWN, OTHER)
+    )
+    oidc = {"oidc_issuer": "https://login.shop.example", "oidc_client_id": "ion"}
+    return Settings.model_validate({"data_dir": folder, "smtp_port": 1, "imap": imap, **oidc})
 
 
 CASES = _all_cases()

@@ -5,6 +5,7 @@ gives the SKU that the merchant's own programs know the article by.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -51,22 +52,49 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
     is no such CSV, and CatalogueError naming the row and the column for anything else: an empty SKU, a weight that is
     no number, a country that is no two-letter code, an article that is there twice with different values.
     """
+    items = []
+    for found in _read(octets):
+        if isinstance(found, CatalogueError):
+            raise found
+        items.append(found)
+    return tuple(items)
+
+
+def catalogue_faults(octets: bytes, most: int = 20) -> tuple[str, ...]:
+    """What is wrong with such a CSV, a sentence for each row, at most so many. Raises CsvError for what is none."""
+    found = []
+    for one in _read(octets):
+        if isinstance(one, CatalogueError):
+            found.append(str(one))
+            if len(found) >= most:
+                break
+    return tuple(found)
+
+
+def _read(octets: bytes) -> Iterator[CatalogueItem | CatalogueError]:
+    """Each item once, or what is wrong with its row."""
     columns: dict[str, int] | None = None
     items: dict[str, CatalogueItem] = {}
     for number, row in csv_rows(octets, MAX_OCTETS):
         if columns is None:
             columns = _columns(row)
             continue
-        item = _item(number, row, columns)
-        if items.setdefault(item.sku, item) != item:
-            raise CatalogueError(
+        try:
+            item = _item(number, row, columns)
+        except CatalogueError as error:
+            yield error
+            continue
+        known = items.setdefault(item.sku, item)
+        if known is item:
+            yield item
+        elif known != item:
+            yield CatalogueError(
                 f"row {number}, column sku: {item.sku!r} was there before with other values; keep one of the rows"
             )
         if len(items) > MAX_ITEMS:
             raise CatalogueError(f"row {number}: more than {MAX_ITEMS} articles; leave out those not sold abroad")
     if columns is None:
         _columns([])
-    return tuple(items.values())
 
 
 def passed_over(octets: bytes) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ serves SQLite and PostgreSQL.
     tables, types       the tables, the states, instants that stay aware
     plain_sql           statements that run with every mail, straight to the driver
     merchants           merchants and their secret addresses
+    addresses           the life of each secret address
+    first_steps         how far a merchant has come on its first day
     subscriptions       which addresses are told of a merchant's orders
     messages            raw mail, and who is reading it
     imap_folders        how far IMAP folders were fetched, how their accounts fare
@@ -46,6 +48,7 @@ serves SQLite and PostgreSQL.
     counts              how many of everything, for whoever watches the program
 """
 
+from ion.store.addresses import Addresses, SecretAddress
 from ion.store.alert_mails import AlertMails, DueAlert
 from ion.store.alerts import Alert, Alerts, Cause
 from ion.store.audit import Audit, AuditEvent
@@ -80,6 +83,7 @@ from ion.store.entries import (
     PendingOrder,
     folded_number,
 )
+from ion.store.first_steps import SAMPLE_NUMBER, FirstSteps, FirstStepsTaken
 from ion.store.imap_folders import CursorMovedError, ImapAccountStatus, ImapCursor, ImapFolders, SkippedMessage
 from ion.store.jobs import JobRun, Jobs
 from ion.store.judgements import Judgement, Judgements, ReadMessage, StoredNotification
@@ -111,9 +115,9 @@ from ion.store.order_lists import (
 from ion.store.orders import ExportOrder, KeptRows, Orders
 from ion.store.outgoing import NewMail, OutgoingMail, Outgoings, Queued, TakenOrder
 from ion.store.overview import LastMail, Overviews
-from ion.store.privacy import Erasure, ErasurePlan, Privacy, Subject
+from ion.store.privacy import Erasure, ErasurePlan, KeptRaw, Privacy, Subject
 from ion.store.published import ErasedMeanwhileError, PublishedFile, PublishedFiles
-from ion.store.pull_tokens import PullToken, PullTokens
+from ion.store.pull_tokens import SCOPES, PullToken, PullTokens
 from ion.store.rereading import MessageChange, NotificationChange, Rereadings
 from ion.store.schema import bring_to_head
 from ion.store.subscriptions import KINDS, ORDER_KINDS, Subscription, Subscriptions
@@ -140,7 +144,9 @@ __all__ = [
     "ORDER_KINDS",
     "OWN_FOLDER",
     "RULE_KINDS",
+    "SAMPLE_NUMBER",
     "SCHEMA",
+    "SCOPES",
     "AddedMessage",
     "Alert",
     "AmbiguousOrderError",
@@ -170,6 +176,7 @@ __all__ = [
     "ErasurePlan",
     "ExportOrder",
     "ExportProfile",
+    "FirstSteps",
     "ImapAccountState",
     "ImapAccountStatus",
     "ImapCursor",
@@ -177,6 +184,7 @@ __all__ = [
     "JobState",
     "Judgement",
     "KeptMessage",
+    "KeptRaw",
     "KeptRows",
     "KnownOrder",
     "LastMail",
@@ -211,6 +219,7 @@ __all__ = [
     "Queued",
     "ReadMessage",
     "Role",
+    "SecretAddress",
     "Session",
     "ShownConfirmation",
     "ShownEvent",
@@ -243,6 +252,8 @@ __all__ = [
 
 class Store(
     Merchants,
+    Addresses,
+    FirstStepsTaken,
     Subscriptions,
     Messages,
     ImapFolders,

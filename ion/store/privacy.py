@@ -97,6 +97,17 @@ class Erasure:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True)
+class KeptRaw:
+    """Messages whose raw octets are kept: how many, their octets, when the oldest of them came (aware; None: there is
+    none), and how many messages have something that waits for a person, which are kept until it is decided."""
+
+    messages: int
+    size_bytes: int
+    oldest_at: datetime | None
+    waiting: int
+
+
 class Privacy(OrderSearch):
     """Each method is one transaction of its own, unless it says otherwise, and raises StoreError where the database
     refuses."""
@@ -123,6 +134,22 @@ class Privacy(OrderSearch):
                 number += _purge(connection, message_id, state, None, *_is_over(before))
                 octets += size_bytes
             return number
+
+    def kept_raw(self, merchant: str) -> KeptRaw:
+        """What is kept of the merchant's mail as it came."""
+        message, notification = tables.Message, tables.Notification
+        kept = (col(message.merchant) == merchant, col(message.state) != MessageState.PURGED.value)
+        counted = sa.select(
+            sa.func.count(), sa.func.coalesce(sa.func.sum(col(message.size_bytes)), 0), sa.func.min(message.received_at)
+        ).where(*kept)
+        waiting = sa.select(sa.func.count(sa.distinct(col(notification.message_id)))).where(
+            col(notification.merchant) == merchant,
+            col(notification.state).in_(_TO_DECIDE),
+            col(notification.erased_at).is_(None),
+        )
+        with self.reading() as connection:
+            number, octets, oldest_at = connection.execute(counted).one()
+            return KeptRaw(number, int(octets), oldest_at, connection.execute(waiting).scalar_one())
 
     def empty_log(self) -> bool:
         """SQLite: bring the write-ahead log into the database file and cut it to nothing, so that no older page stays

@@ -14,6 +14,7 @@ from ion.web.accounts import accounts_routes
 from ion.web.attention import attention_routes
 from ion.web.health import health_routes
 from ion.web.home import home_routes
+from ion.web.merchants import merchants_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.order import order_routes
 from ion.web.orders import orders_routes
@@ -22,7 +23,14 @@ from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
 from ion.web.pull import pull_routes
 from ion.web.requests import Told, log_request
+from ion.web.settings import settings_routes
+from ion.web.settings_catalogue import catalogue_routes
+from ion.web.settings_imap import imap_routes
+from ion.web.settings_incoming import incoming_routes
+from ion.web.settings_outgoing import outgoing_routes
+from ion.web.settings_tokens import tokens_routes
 from ion.web.signing_in import signing_in_routes
+from ion.web.start import start_routes
 from ion.web.static import static_routes
 from ion.web.users import users_routes
 
@@ -38,6 +46,14 @@ PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
     home_routes,
     orders_routes,
     order_routes,
+    start_routes,
+    settings_routes,
+    incoming_routes,
+    imap_routes,
+    outgoing_routes,
+    tokens_routes,
+    catalogue_routes,
+    merchants_routes,
 )
 
 # Nothing here is a page; a route that gives one says itself what that may load.

@@ -102,3 +102,18 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("DOMContentLoaded", selectionChanged);
+// <div id="..." data-refresh="10">: has every so many seconds what the server would show there now, while somebody can
+// see it and is not at work in it; for an hour at most, so that a forgotten page keeps nobody signed in.
+for (const shown of document.querySelectorAll("[data-refresh]")) {
+  const { id } = shown, seconds = Number(shown.dataset.refresh);
+  let left = 3600 / seconds;
+  const timer = setInterval(async () => {
+    if (--left < 0) clearInterval(timer);
+    const old = document.getElementById(id);
+    if (document.visibilityState !== "visible" || old.contains(document.activeElement) || old.querySelector("details[open]")) return;
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+    if (fresh && fresh.innerHTML !== old.innerHTML) old.innerHTML = fresh.innerHTML;
+  }, seconds * 1000);
+}
