@@ -11,6 +11,8 @@ from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
 from ion.web.accounts import accounts_routes
+from ion.web.api import order_api_routes
+from ion.web.api_document import document_routes
 from ion.web.attention import attention_routes
 from ion.web.health import health_routes
 from ion.web.home import home_routes
@@ -49,17 +51,20 @@ HEADERS = {
 
 
 def make_app(store: Store, settings: Settings, passwords: Passwords | None = None) -> FastAPI:
-    """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI.
-    `passwords`: None for those of the usual cost."""
+    """The application on an open store, which stays the caller's. Of it the API is described, and no page. `passwords`:
+    None for those of the usual cost."""
     app = FastAPI(title="ION", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages, metrics = Pages(store, settings, passwords), Metrics(store, settings)
     add_problems(app, pages)
-    app.include_router(pull_routes(store, Bearer(store)))
+    bearer = Bearer(store)
+    api = (pull_routes(store, bearer), order_api_routes(store, bearer))
+    for routes in (*api, document_routes([route for router in api for route in router.routes])):
+        app.include_router(routes)
     app.include_router(static_routes())
     app.include_router(health_routes(store, settings))
     app.include_router(metrics_routes(metrics, settings))
-    for routes in PAGES:
-        app.include_router(routes(pages))
+    for page in PAGES:
+        app.include_router(page(pages))
     app.add_middleware(_Bounded)
     app.add_middleware(_Limited)
     app.add_middleware(_WithHeaders)
