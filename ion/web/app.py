@@ -14,14 +14,17 @@ from ion.web.accounts import accounts_routes
 from ion.web.api import order_api_routes
 from ion.web.api_document import document_routes
 from ion.web.attention import attention_routes
+from ion.web.file_pages import file_routes
 from ion.web.health import health_routes
 from ion.web.home import home_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.order import order_routes
 from ion.web.orders import orders_routes
+from ion.web.own_profile_pages import own_profile_routes
 from ion.web.pages import Pages
 from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
+from ion.web.profile_pages import profile_routes
 from ion.web.pull import pull_routes
 from ion.web.requests import Told, log_request
 from ion.web.signing_in import signing_in_routes
@@ -40,6 +43,9 @@ PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
     home_routes,
     orders_routes,
     order_routes,
+    profile_routes,
+    own_profile_routes,
+    file_routes,
 )
 
 # Nothing here is a page; a route that gives one says itself what that may load.
