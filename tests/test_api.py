@@ -210,7 +210,7 @@ def test_another_merchants_order_and_an_erased_one_do_not_exist(program: Program
     erased, kept = arrive(store, "GE1"), arrive(store, "GE2")
     store.erase(store.plan_erasure(Subject(ErasureKind.ORDER, None, order_number="GE1")), None)
     other = _program(program.site, merchant="shop")
-    for who, order_id in ((other, kept), (program, erased), (program, 999), (program, 2**63 - 1)):
+    for who, order_id in ((other, kept), (program, erased), (program, 999), (program, 2**31 - 1)):
         for method, path in (("GET", ""), ("POST", "/entered"), ("DELETE", "/entered")):
             got = who.ask(f"/v1/orders/{order_id}{path}", method, **_body(method))
             assert (got.status_code, got.json()["detail"][:22]) == (404, "there is no such order")
@@ -224,7 +224,7 @@ def _body(method: str) -> dict[str, Any]:
 
 def test_what_is_no_id_is_not_there(program: Program) -> None:
     arrive(program.site.store, "GE1")
-    for name in ("0", "-1", "x", "1.0", "1e3", "01", "%D9%A3", "9" * 19, "9" * 5000, "%00"):
+    for name in ("0", "-1", "x", "1.0", "1e3", "01", "%D9%A3", "2147483648", "9" * 19, "9" * 5000, "%00"):
         for path in (f"/v1/orders/{name}", f"/v1/files/{name}"):
             assert program.ask(path).status_code == 404, name
 
@@ -319,5 +319,13 @@ def test_what_the_api_tells_is_the_same_on_either_database(store: Store, tmp_pat
     assert len(program.get(f"/v1/orders/{ids[0]}")["files"]) == 1
     for _ in range(2):
         assert program.ask(f"/v1/orders/{ids[1]}/entered", "DELETE").json()["state"] == "new"
-    assert [one.file_name for one in store.batches("default", before=2**40)] == ["orders-1.csv"]
+    assert [one.file_name for one in store.batches("default", before=2**31 - 1)] == ["orders-1.csv"]
     assert store.batches("default", before=store.batches("default")[0].id) == ()
+    for number in (2**31 - 1, 2**31, 2**63 - 1, 2**63):
+        for path in (f"/v1/orders/{number}", f"/v1/files/{number}"):
+            assert program.ask(path).status_code == 404
+        assert program.ask(f"/v1/orders/{number}/entered", "DELETE").status_code == 404
+    assert program.ask(f"/v1/files?after={2**31}").status_code == 400
+    assert program.get(f"/v1/orders?cursor=older-{10**18 - 1}")["orders"]
+    assert program.get(f"/v1/orders?cursor=newer-{10**18 - 1}")["orders"]
+    assert program.get(f"/v1/pending?cursor={10**17 - 1}-{10**18 - 1}")["pending"] == []

@@ -17,7 +17,7 @@ from fastapi.params import Query as FromQuery
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.exceptions import HTTPException
 
-MOST_ID = 2**63 - 1
+MOST_ID = 2**31 - 1  # PostgreSQL keeps ids in 32 bits, and refuses to compare one with more
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAMED_AT_MOST = 5
 _LONGEST_NAME = 40
@@ -25,7 +25,7 @@ _LONGEST_NAME = 40
 
 def id_of(text: str) -> int | None:
     """The id that stands in an address; None where it can be none."""
-    plain = text.isascii() and text.isdigit() and len(text) <= 19 and not text.startswith("0")
+    plain = text.isascii() and text.isdigit() and len(text) <= 10 and not text.startswith("0")
     return int(text) if plain and int(text) <= MOST_ID else None
 
 
