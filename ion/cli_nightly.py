@@ -114,25 +114,18 @@ def merchant_profile(
 
 
 def _due_of(store: "Store", merchant: "Merchant") -> list[dict[str, Any]]:
-    now = datetime.now(UTC)
-    lines: list[dict[str, Any]] = []
-    for profile in store.export_profiles(merchant.name):
-        last = store.batches(merchant.name, profile=profile.name, limit=1)
-        lines.append(
-            {
-                "merchant": merchant.name,
-                "profile": profile.name,
-                "due": store.count_due(profile.id, before=now),
-                "left_out": store.left_out(merchant.name, profile.id, last[0].published_at if last else None),
-            }
-        )
-    return lines
+    from ion.nightly import due_now
+
+    return [
+        {"merchant": merchant.name, "profile": one.profile, "due": one.orders, "left_out": one.left_out}
+        for one in due_now(store, merchant.name)
+    ]
 
 
 def _published_for(store: "Store", settings: "Settings", merchant: "Merchant") -> list[dict[str, Any]]:
     from ion.delivery import Deliverer
     from ion.keys import key_ring
-    from ion.nightly import fetch_accounts, publish_due, zone_of
+    from ion.nightly import fetch_accounts, publish_now
     from ion.trust import Authenticator
     from ion.worker import Worker
 
@@ -142,12 +135,10 @@ def _published_for(store: "Store", settings: "Settings", merchant: "Merchant") -
         worker = Worker(store, keys, timeout_seconds=settings.read_timeout_seconds, authenticator=authenticator)
         with closing(worker):
             worker.run_once()
-    now = datetime.now(UTC)
-    day = now.astimezone(zone_of(merchant, settings)).date()
-    lines = []
-    for profile in store.export_profiles(merchant.name):
-        line = {"merchant": merchant.name} | publish_due(store, settings, merchant, profile, day, now).to_json()
-        lines.append(line | ({"fetch_failed": failed} if failed else {}))
+    lines = [
+        {"merchant": merchant.name} | one.to_json() | ({"fetch_failed": failed} if failed else {})
+        for one in publish_now(store, settings, merchant)
+    ]
     Deliverer(store, settings).run_once()
     return lines
 

@@ -98,6 +98,15 @@ class Published:
         return told
 
 
+@dataclass(frozen=True)
+class Due:
+    """What would be published in a profile now: so many orders; how many stay out, by reason."""
+
+    profile: str
+    orders: int
+    left_out: Mapping[str, int]
+
+
 def nightly_jobs(store: Store, settings: Settings, steps: Steps) -> list[DailyJob]:
     """The nightly job of each merchant, at its own time in its own zone. Raises StoreError."""
     jobs = []
@@ -193,6 +202,29 @@ def _report_nothing_new(
     return number
 
 
+def due_now(store: Store, merchant: str) -> tuple[Due, ...]:
+    """What would be published now, profile by profile. Raises StoreError."""
+    now = datetime.now(UTC)
+    return tuple(
+        Due(profile.name, store.count_due(profile.id, before=now), _left_out(store, profile))
+        for profile in store.export_profiles(merchant)
+    )
+
+
+def publish_now(store: Store, settings: Settings, merchant: Merchant) -> tuple[Published, ...]:
+    """Publish what is due now in each profile of a merchant, with the merchant's date of today. It waits for deliveries
+    then. Raises StoreError, SettingError."""
+    now = datetime.now(UTC)
+    today = now.astimezone(zone_of(merchant, settings)).date()
+    profiles = store.export_profiles(merchant.name)
+    return tuple(publish_due(store, settings, merchant, profile, today, now) for profile in profiles)
+
+
+def _left_out(store: Store, profile: ExportProfile) -> dict[str, int]:
+    last = store.batches(profile.merchant, profile=profile.name, limit=1)
+    return store.left_out(profile.merchant, profile.id, last[0].published_at if last else None)
+
+
 def publish_due(
     store: Store,
     settings: Settings,
@@ -204,8 +236,7 @@ def publish_due(
 ) -> Published:
     """Publish what is due for a profile since before `until` (aware), file by file. A profile that cannot be made out
     is told and holds up no other. Raises StoreError."""
-    last = store.batches(merchant.name, profile=profile.name, limit=1)
-    left_out = store.left_out(merchant.name, profile.id, last[0].published_at if last else None)
+    left_out = _left_out(store, profile)
     try:
         chosen = profile_of(profile)
     except (UnknownProfileError, ProfileError) as error:

@@ -20,7 +20,7 @@ from ion.config import Settings
 from ion.errors import SettingError, StoreError
 from ion.serve import Service
 from ion.store import ErasureKind, Store, Subject
-from ion.web import access, app, connection, pull
+from ion.web import access, app, connection, octets
 from ion.web.server import WebServer
 from ion.web.transfer import answer_to
 from tests.batches import arrive, publish
@@ -120,7 +120,7 @@ def test_a_file_is_fetched_byte_for_byte_and_recorded_once(site: Site) -> None:
 
 
 def test_a_large_file_comes_in_parts_that_are_the_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(octets, "CHUNK_BYTES", 1000)
     raw = b"".join(number.to_bytes(4, "big") for number in range(5000))
     batch = publish(site.store, raw, "orders-1.xlsx", profile="xlsx")
     assert site.ask(f"/v1/files/{batch.id}").body == raw
@@ -235,7 +235,7 @@ def test_a_fetch_that_was_cut_off_is_resumed_and_recorded_when_it_is_whole(site:
 def test_a_file_that_is_erased_while_it_is_fetched_does_not_end_as_if_it_were_whole(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(octets, "CHUNK_BYTES", 10)
     batch = publish(site.store, b"0123456789" * 2, "orders-1.csv", orders=(arrive(site.store, "GE1"),))
     original = site.store.batch_octets_part
 
@@ -454,7 +454,8 @@ def test_logs_of_the_server_hold_no_token_and_no_address(
 ) -> None:
     caplog.set_level(0)
     batch = publish(site.store, b"one", "orders-1.csv")
-    site.ask(f"/v1/files/{batch.id}?mkrqueryq=1")
+    site.ask(f"/v1/files/{batch.id}")
+    site.ask("/v1/files?mkrqueryq=1&profile=mkrprofileq")
     site.ask("/v1/files", token="mkrtokenq")
     site.ask("/mkrpathq")
     out, err = capfd.readouterr()

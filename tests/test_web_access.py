@@ -34,6 +34,7 @@ PUBLIC = {
     "/readyz",
     "/metrics",
     "/static/{name}",
+    "/v1/openapi.json",
     "/login",
     "/login/code",
     "/login/password",

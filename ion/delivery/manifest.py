@@ -8,7 +8,7 @@ from ion.errors import IonError
 from ion.store import Batch
 
 SUFFIX = ".json"
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".tsv": "text/tab-separated-values; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
@@ -49,7 +49,7 @@ def manifest_octets(batch: Batch) -> bytes:
 
 def media_type(file_name: str) -> str:
     """The media type of a file by its name: never one that a browser would run."""
-    return _MEDIA_TYPES.get(PurePosixPath(file_name).suffix.lower(), "application/octet-stream")
+    return MEDIA_TYPES.get(PurePosixPath(file_name).suffix.lower(), "application/octet-stream")
 
 
 def plain_name(name: str) -> str:

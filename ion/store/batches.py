@@ -312,9 +312,11 @@ class Batches(Database):
         *,
         profile: str | None = None,
         business_date: date | None = None,
+        before: int | None = None,
         limit: int | None = None,
     ) -> tuple[Batch, ...]:
-        """Published files, newest first: of one merchant, profile (its name) or date, or all."""
+        """Published files, newest first: of one merchant, profile (its name) or date, or all; `before`: only those
+        older than the one of this id."""
         batch, table = tables.Batch, tables.ExportProfile
         query = _batches().order_by(col(batch.id).desc())
         if merchant is not None:
@@ -325,6 +327,8 @@ class Batches(Database):
             )
         if business_date is not None:
             query = query.where(col(batch.business_date) == business_date)
+        if before is not None:
+            query = query.where(col(batch.id) < before)
         with self.reading() as connection:
             return tuple(batch_of_row(row) for row in connection.execute(query.limit(limit)))
 

@@ -53,6 +53,10 @@ class OtherNumberError(StoreError):
     """The order is entered under another number of the shop."""
 
 
+class NotEnteredError(StoreError):
+    """The order is not entered: there is nothing to reopen."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """An order as it stands after somebody said that it is in the shop, or is not.
@@ -193,14 +197,14 @@ class Entries(Database):
         """Take back that an order is entered: it is exported again where its newest revision is in a batch of the
         primary profile, else new, and due for each profile in use whose batches do not hold that revision.
 
-        Raises as `mark_entered`, and StoreError where the order is not entered.
+        Raises as `mark_entered`, and NotEnteredError.
         """
         by = _kept("name of who says so", by)
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             row = order_meant(connection, merchant, order)
             if row.state != OrderState.ENTERED:
-                raise StoreError(f"order {row.order_number} is not entered, it is {row.state}; nothing to reopen")
+                raise NotEnteredError(f"order {row.order_number} is not entered, it is {row.state}; nothing to reopen")
             state = OrderState.EXPORTED if row.batch_revision == row.revision else OrderState.NEW
             _set(connection, row.id, state, None)
             _tell(connection, row.id, row.event_revision, "reopened", row.shop_order_number, by, source)

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens (RFC 6750), and a limit for those who guess them, or passwords and codes.
+"""Who asks: bearer tokens (RFC 6750), what each is for, and a limit for those who guess them, or passwords and codes.
 
 An address from which too many wrong tokens came is not listened to for a while. A token that was good here before is,
 all the same: whoever shares the address of somebody who guesses, behind a proxy perhaps, goes on getting files.
@@ -12,6 +12,9 @@ from hashlib import sha256
 from http import HTTPStatus
 
 from fastapi import Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 from starlette.exceptions import HTTPException
 
 from ion.inbox.limits import counted_address
@@ -74,16 +77,18 @@ class Guesses:
         return max(0.0, at[0] + self._seconds - time.monotonic())
 
 
-class Bearer:
-    """A dependency of routes: the good token of a request. Raises HTTPException: 401 without one, 429 for one that is
-    not looked at."""
+class Bearer(SecurityBase):
+    """A dependency of routes, `Security(bearer, scopes=["files"])`: the good token of a request. Raises HTTPException:
+    401 without one, 403 for one that is for other scopes, 429 for one that is not looked at."""
 
     def __init__(self, store: Store) -> None:
+        self.scheme_name = "token"
+        self.model = HTTPBearer(description="A token of `ion merchant token`; a route names the scope that it takes.")
         self._store = store
         self._guesses = Guesses()
         self._were_good: set[bytes] = set()
 
-    def __call__(self, request: Request) -> PullToken:
+    def __call__(self, request: Request, needed: SecurityScopes) -> PullToken:
         given = _TOKEN.fullmatch(request.headers.get("authorization", ""))
         address = counted_address(request.client.host if request.client else "")
         if given is None:
@@ -110,4 +115,10 @@ class Bearer:
                 {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
             )
         self._were_good.add(digest)
+        if missing := [scope for scope in needed.scopes if scope not in found.scopes.split()]:
+            raise HTTPException(
+                HTTPStatus.FORBIDDEN,
+                f"this token is not for {' '.join(missing)}; make one with that scope",
+                {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{needed.scope_str}"'},
+            )
         return found

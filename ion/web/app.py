@@ -11,16 +11,21 @@ from ion.config import Settings
 from ion.store import Store
 from ion.web.access import Bearer
 from ion.web.accounts import accounts_routes
+from ion.web.api import order_api_routes
+from ion.web.api_document import document_routes
 from ion.web.attention import attention_routes
+from ion.web.file_pages import file_routes
 from ion.web.health import health_routes
 from ion.web.home import home_routes
 from ion.web.merchants import merchants_routes
 from ion.web.metrics import Metrics, metrics_routes
 from ion.web.order import order_routes
 from ion.web.orders import orders_routes
+from ion.web.own_profile_pages import own_profile_routes
 from ion.web.pages import Pages
 from ion.web.passwords import Passwords
 from ion.web.problems import RETRY_SECONDS, add_problems, problem
+from ion.web.profile_pages import profile_routes
 from ion.web.pull import pull_routes
 from ion.web.requests import Told, log_request
 from ion.web.settings import settings_routes
@@ -54,6 +59,9 @@ PAGES: tuple[Callable[[Pages], APIRouter], ...] = (
     tokens_routes,
     catalogue_routes,
     merchants_routes,
+    profile_routes,
+    own_profile_routes,
+    file_routes,
 )
 
 # Nothing here is a page; a route that gives one says itself what that may load.
@@ -65,17 +73,20 @@ HEADERS = {
 
 
 def make_app(store: Store, settings: Settings, passwords: Passwords | None = None) -> FastAPI:
-    """The application on an open store, which stays the caller's. It describes itself to nobody: no OpenAPI.
-    `passwords`: None for those of the usual cost."""
+    """The application on an open store, which stays the caller's. Of it the API is described, and no page. `passwords`:
+    None for those of the usual cost."""
     app = FastAPI(title="ION", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages, metrics = Pages(store, settings, passwords), Metrics(store, settings)
     add_problems(app, pages)
-    app.include_router(pull_routes(store, Bearer(store)))
+    bearer = Bearer(store)
+    api = (pull_routes(store, bearer), order_api_routes(store, bearer))
+    for routes in (*api, document_routes([route for router in api for route in router.routes])):
+        app.include_router(routes)
     app.include_router(static_routes())
     app.include_router(health_routes(store, settings))
     app.include_router(metrics_routes(metrics, settings))
-    for routes in PAGES:
-        app.include_router(routes(pages))
+    for page in PAGES:
+        app.include_router(page(pages))
     app.add_middleware(_Bounded)
     app.add_middleware(_Limited)
     app.add_middleware(_WithHeaders)

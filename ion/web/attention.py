@@ -32,8 +32,8 @@ from ion.store.notification_events import WAITING
 from ion.store.privacy import ERASED
 from ion.trust import Authenticator
 from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of
+from ion.web.octets import disposition
 from ion.web.pages import Pages, address
-from ion.web.pull import disposition
 from ion.web.visits import Visit
 
 PAGE = 50

@@ -5,7 +5,7 @@ What a client sent is not repeated in it, and what this program fell over is not
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from ion.errors import StoreError
 from ion.web.pages import Pages
@@ -28,7 +29,9 @@ API_PATH = "/v1/"
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response that tells of a problem, with a sentence a person can act on."""
-    return JSONResponse(problem_of(status, detail), status, dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse(
+        problem_of(status, detail), status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE
+    )
 
 
 def problem_of(status: int, detail: str) -> dict[str, Any]:
@@ -56,13 +59,25 @@ def add_problems(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(HTTPException)
     def _refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(_methods_at(request))
+            return told(request, error.status_code, f"this address takes {allowed}", {"Allow": allowed})
         return told(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return told(request, HTTPStatus.BAD_REQUEST, f"{name}: {first['msg']}")
+        where, *rest = first["loc"]
+        name = ".".join(str(part) for part in rest) or "the request"
+        status = HTTPStatus.BAD_REQUEST
+        if request.url.path.startswith(API_PATH):
+            if where == "path":
+                return told(request, HTTPStatus.NOT_FOUND, "there is nothing at this address")
+            if where == "body" and first["type"] != "json_invalid":
+                status = HTTPStatus.UNPROCESSABLE_ENTITY
+            elif where == "body":
+                name = "the body"
+        return told(request, status, f"{name}: {first['msg'].removeprefix('Value error, ')}")
 
     @app.exception_handler(StoreError)
     def _unavailable(request: Request, error: StoreError) -> Response:
@@ -76,3 +91,13 @@ def add_problems(app: FastAPI, pages: Pages) -> None:
         log.error("a request could not be answered", cause=type(error).__name__)
         detail = "the request could not be answered; the log says why"
         return told(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What can be asked at the address of a request: Starlette tells the methods of one route only."""
+    routes = request.app.routes
+    return [
+        method
+        for method in sorted(HTTPMethod)
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]

@@ -8,61 +8,91 @@ A token sees its own merchant's files; another's do not exist for it. The entity
 never change. A fetch is recorded when the last octets go out.
 """
 
-import base64
-import re
-from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request, Response, Security
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ion.delivery.manifest import manifest_of, media_type
-from ion.errors import StoreError
+from ion.delivery.manifest import MEDIA_TYPES, manifest_of
 from ion.store import Batch, PullToken, Store
-from ion.web.transfer import Answer, answer_to
-
-log = structlog.get_logger("ion.web")
+from ion.web.access import Bearer
+from ion.web.api_document import EVERYWHERE, get_or_head, problems
+from ion.web.octets import file_response
+from ion.web.requested import DIGITS, MOST_ID, Id, Known
 
 PATH = "/v1/files"
-CHUNK_BYTES = 1_048_576
-_MOST_ID = 2**63 - 1
+
+# They hold customers' addresses: no cache between keeps them.
+PRIVATE = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
 
 
-def pull_routes(store: Store, bearer: Callable[[Request], PullToken]) -> APIRouter:
+class FileEntry(BaseModel):
+    """A published file."""
+
+    id: int
+    merchant: str
+    profile: str = Field(description="With its version: `xlsx@2`.")
+    number: int = Field(description="Counts the files of a profile.")
+    business_date: str = Field(description="The merchant's own date.", json_schema_extra={"format": "date"})
+    file_name: str
+    sha256: str = Field(description="Of its octets, hexadecimal; the entity tag, too.")
+    size_bytes: int
+    order_count: int
+    row_count: int
+    summary: dict[str, Any] = Field(description="What was left out and why, and what the writer noted.")
+    published_at: str = Field(json_schema_extra={"format": "date-time"})
+    erased_at: str | None = Field(
+        description="Its octets are gone since then.",
+        json_schema_extra={"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+    )
+    url: str
+
+
+class FileList(BaseModel):
+    """A page of files. `next`: the address of the page behind, null where there is none."""
+
+    files: list[FileEntry]
+    next: str | None
+
+
+def pull_routes(store: Store, bearer: Bearer) -> APIRouter:
     """The routes. `bearer` gives the token of a request, or raises HTTPException."""
-    router = APIRouter()
-    token_of = Depends(bearer)
+    router = APIRouter(responses=problems(*EVERYWHERE), tags=["files"])
+    token_of = Security(bearer, scopes=["files"])
 
-    @router.api_route(PATH, methods=["GET", "HEAD"])
+    @get_or_head(router, PATH, operation_id="list_files", response_model=FileList)
     def files(
         token: Annotated[PullToken, token_of],
-        after: Annotated[int, Query(ge=0, le=_MOST_ID)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        profile: Annotated[str | None, Query(max_length=200)] = None,
+        _known: Known,
+        after: Annotated[int, Query(ge=0, le=MOST_ID, description="Only files behind the one of this id."), DIGITS] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000), DIGITS] = 100,
+        profile: Annotated[str | None, Query(max_length=200, description="Only files of this profile.")] = None,
     ) -> Response:
+        """What there is, oldest first."""
         found = store.batches_after(token.merchant, after, limit + 1, profile=profile)
         page, more = found[:limit], found[limit:]
         following = {"after": page[-1].id, "limit": limit} | ({"profile": profile} if profile else {}) if more else None
         shown: dict[str, Any] = {"files": [_listed(batch) for batch in page]}
         shown["next"] = f"{PATH}?{urlencode(following)}" if following else None
-        return JSONResponse(shown, headers=_PRIVATE)
+        return JSONResponse(shown, headers=PRIVATE)
 
-    @router.api_route(PATH + "/latest/{profile}", methods=["GET", "HEAD"])
-    def latest(token: Annotated[PullToken, token_of], profile: str, request: Request) -> Response:
+    @get_or_head(router, PATH + "/latest/{profile}", operation_id="fetch_latest_file", **_OCTETS)
+    def latest(token: Annotated[PullToken, token_of], _known: Known, profile: str, request: Request) -> Response:
+        """The octets of the newest file of a profile."""
         newest = store.batches(token.merchant, profile=profile, limit=1)
         if not newest:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no file of this profile has been published yet")
         return _file(store, newest[0], token, request)
 
-    @router.api_route(PATH + "/{file_id}", methods=["GET", "HEAD"])
-    def one(token: Annotated[PullToken, token_of], file_id: str, request: Request) -> Response:
-        number = int(file_id) if file_id.isascii() and file_id.isdigit() and len(file_id) <= 18 else 0
-        found = store.batches_after(token.merchant, number - 1, 1) if number else ()
-        if not found or found[0].id != number:
+    @get_or_head(router, PATH + "/{file_id}", operation_id="fetch_file", **_OCTETS)
+    def one(token: Annotated[PullToken, token_of], _known: Known, file_id: Id, request: Request) -> Response:
+        """The octets of a file."""
+        found = store.batches_after(token.merchant, file_id - 1, 1)
+        if not found or found[0].id != file_id:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no such file; {PATH} lists those there are")
         return _file(store, found[0], token, request)
 
@@ -75,52 +105,39 @@ def _listed(batch: Batch) -> dict[str, Any]:
 
 
 def _file(store: Store, batch: Batch, token: PullToken, request: Request) -> Response:
-    if batch.erased_at is not None:
-        raise HTTPException(HTTPStatus.GONE, "this file held an order that was erased since; its octets are removed")
-    etag, size = f'"{batch.sha256}"', batch.size_bytes
-    # Lines of one name are one list (RFC 9110, 5.3).
-    asked = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
-    answer = answer_to(request.method, asked, etag, size)
-    headers = _PRIVATE | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Location": f"{PATH}/{batch.id}"}
-    if answer.status is HTTPStatus.NOT_MODIFIED:
-        return Response(status_code=answer.status, headers=headers)
-    if answer.status is HTTPStatus.PRECONDITION_FAILED:
-        raise HTTPException(answer.status, "the file at this address is another one now")
-    if answer.status is HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        told = {"Content-Range": f"bytes */{size}"}
-        raise HTTPException(answer.status, f"the file has {size} octets; ask for a range within them", told)
-    headers |= {
-        "Content-Type": media_type(batch.file_name),
-        "Content-Length": str(answer.end - answer.start),
-        "Content-Disposition": disposition(batch.file_name),
-        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(batch.sha256)).decode()}:",  # RFC 9530
-    }
-    if answer.status is HTTPStatus.PARTIAL_CONTENT:
-        headers["Content-Range"] = f"bytes {answer.start}-{answer.end - 1}/{size}"
-    if request.method == "HEAD":
-        return Response(status_code=answer.status, headers=headers)
-    return StreamingResponse(_octets(store, batch, answer, token), answer.status, headers)
+    headers = PRIVATE | {"Content-Location": f"{PATH}/{batch.id}"}
+    return file_response(store, batch, request, by=token.name, headers=headers)
 
 
-def _octets(store: Store, batch: Batch, answer: Answer, token: PullToken) -> Iterator[bytes]:
-    """The octets, some at a time. Where they are erased meanwhile the connection is cut: what came is not the file."""
-    at = answer.start
-    while at < answer.end:
-        some = store.batch_octets_part(batch.id, at, min(CHUNK_BYTES, answer.end - at))
-        if not some:
-            raise StoreError(f"file {batch.id} was erased while it was fetched")
-        at += len(some)
-        if at == batch.size_bytes:  # before they go: a client that has all may hang up at once, which ends this
-            store.record_download(batch.id, token.name)
-            log.info("file fetched", batch=batch.id)
-        yield some
+def _header(name: str, about: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": about, "schema": {"type": "string"}}
 
 
-def disposition(name: str) -> str:
-    """A Content-Disposition (RFC 6266) whose plain name is ASCII and whose other one is exact."""
-    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-# They hold customers' addresses: no cache between keeps them.
-_PRIVATE = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
+_CONTENT: dict[str, Any] = {kind.partition(";")[0]: {} for kind in (*MEDIA_TYPES.values(), "application/octet-stream")}
+_TOLD = {
+    name: {"description": about, "schema": {"type": "string"}}
+    for name, about in {
+        "ETag": "The SHA-256 of the octets",
+        "Content-Location": "The address of this file, which stays",
+        "Content-Disposition": "Its name",
+        "Repr-Digest": "The SHA-256 again (RFC 9530)",
+    }.items()
+}
+# Of the two routes that give octets.
+_OCTETS: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"description": "The file", "content": _CONTENT, "headers": _TOLD},
+        206: {"description": "The range of it that was asked for", "content": _CONTENT, "headers": _TOLD},
+        304: {"description": "The client has it", "headers": {"ETag": _TOLD["ETag"]}},
+        **problems(404, 410, 412, 416),
+    },
+    "openapi_extra": {
+        "parameters": [
+            _header("If-None-Match", "An `ETag` that the client has: 304 where it is still this file's."),
+            _header("If-Match", "An `ETag`: 412 where the file has another one."),
+            _header("Range", "Octets, as in `bytes=1000-`, to go on with a fetch that was cut off."),
+            _header("If-Range", "An `ETag`: the range where it is still this file's, else all of it."),
+        ]
+    },
+}
