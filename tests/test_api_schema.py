@@ -67,7 +67,7 @@ def test_requests_made_of_the_document_are_answered_as_it_says(sqlite_store: Sto
         sqlite_store,
         tmp_path,
         coverage={"enabled": False},
-        fuzzing={"generation": {"max-examples": 1}},
+        fuzzing={"generation": {"max-examples": 4}},
         stateful={"enabled": False},
     )
     assert not faults, "\n\n".join(sorted(faults))

@@ -122,7 +122,7 @@ def test_from_the_first_run_over_a_forwarded_mail_to_the_file(running: Running, 
         page.goto("/m/default/files/now")
         page.click("main button.main")
         page.wait_for_url("**/files?*")
-        name, octets = downloaded(page, "main table a >> nth=0")
+        name, octets = downloaded(page, "main table a.button >> nth=0")
         assert name.endswith((".xlsx", ".csv")) and octets
         page.goto("/m/default")
         page.click("text=S-1")
