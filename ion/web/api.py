@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response, Security
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from ion.contract.changes import Change
@@ -235,6 +235,11 @@ def _number(given: str) -> str:
     return kept
 
 
+def _whole(given: Any) -> Any:
+    """In JSON 2.0 is a whole number, too."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
 class Entering(BaseModel):
     """That an order stands in the shop. `replace`: also where it is entered under another number; `revision`: which
     one was entered, so that a later one which has come meanwhile is not taken for it."""
@@ -246,7 +251,7 @@ class Entering(BaseModel):
         str, Field(min_length=1, max_length=MAX_NUMBER, examples=["1001"]), AfterValidator(_number)
     ]
     replace: bool = False
-    revision: Annotated[int, Field(ge=0, le=MOST_ID)] | None = None
+    revision: Annotated[int, Field(ge=0, le=MOST_ID), BeforeValidator(_whole)] | None = None
 
 
 def _json_only(request: Request) -> None:
