@@ -46,6 +46,7 @@ def test_a_file_is_told_with_what_became_of_it(its: Site) -> None:
     assert "order GE1: cut" in text_of(about) and batch.sha256 in about
 
 
+@pytest.mark.long
 def test_older_files_are_on_further_pages_and_a_profile_can_be_chosen(
     its: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +125,7 @@ def test_what_would_be_made_is_told_and_then_made_once(its: Site) -> None:
     assert (line.by, line.what, line.merchant) == ("ana", "files made", "default")
 
 
+@pytest.mark.long
 def test_what_cannot_be_written_is_told_and_stays_due(its: Site) -> None:
     arrive(its.store, "GE1")
     its.store.use_export_profile("default", "lager", definition="what was good once")
@@ -174,6 +176,7 @@ def test_a_profile_is_used_made_primary_and_stopped(its: Site) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_form_of_profiles_that_says_nothing_good_is_refused_in_words(its: Site) -> None:
     ana = its.signed_in(default="admin")
     before = its.store.export_profiles("default")
@@ -234,6 +237,7 @@ def test_the_line_that_a_refusal_is_about_is_found(said: str, line: int | None) 
     assert _line_of(said, text) == line
 
 
+@pytest.mark.long
 def test_columns_that_no_program_has_confirmed_are_told(its: Site) -> None:
     ana = its.signed_in(default="admin")
     assert "Not confirmed" in ana.page(f"{PROFILE_PAGE}/about", name="matrixify")

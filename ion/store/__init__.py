@@ -81,6 +81,7 @@ from ion.store.entries import (
     NoSuchOrderError,
     NotEnteredError,
     OtherNumberError,
+    OtherRevisionError,
     PendingOrder,
     folded_number,
 )
@@ -212,6 +213,7 @@ __all__ = [
     "OrderState",
     "OrdersChangedError",
     "OtherNumberError",
+    "OtherRevisionError",
     "OutgoingKind",
     "OutgoingMail",
     "OutgoingState",

@@ -53,6 +53,10 @@ class OtherNumberError(StoreError):
     """The order is entered under another number of the shop."""
 
 
+class OtherRevisionError(StoreError):
+    """The order says something else by now than what was looked at."""
+
+
 class NotEnteredError(StoreError):
     """The order is not entered: there is nothing to reopen."""
 
@@ -136,18 +140,24 @@ class Entries(Database):
         source: str,
         replace: bool = False,
         as_exported: bool = False,
+        seen: int | None = None,
     ) -> Entry:
         """Say that an order stands in the shop. `order`: its platform's or the merchant's number, as `folded_number`
         compares them, or its id here. `as_exported`: what was entered is what the last batch of the primary profile
-        had; without it, and where there is none, the newest revision. `replace`: in place of another number.
+        had; without it, and where there is none, the newest revision. `replace`: in place of another number. `seen`:
+        only where this is the newest revision; None: whichever is.
 
-        Raises UnknownMerchantError, NoSuchOrderError, AmbiguousOrderError, OrderErasedError, OtherNumberError, and
-        StoreError for a number or a name that cannot be kept.
+        Raises UnknownMerchantError, NoSuchOrderError, AmbiguousOrderError, OrderErasedError, OtherNumberError,
+        OtherRevisionError, and StoreError for a number or a name that cannot be kept.
         """
         number, by = _kept("shop order number", shop_order_number), _kept("name of who says so", by)
         with self.writing() as connection:
             lock_merchant(connection, merchant)
             row = order_meant(connection, merchant, order)
+            if seen is not None and seen != row.revision:
+                raise OtherRevisionError(
+                    f"the newest revision of order {row.order_number} is {row.revision}, not {seen}"
+                )
             amended_since_export = row.batch_revision is not None and changed_since_batch(row)
             revision, newest = row.revision, True
             if as_exported and amended_since_export:

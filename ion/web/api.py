@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response, Security
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from ion.contract.changes import Change
@@ -30,6 +30,7 @@ from ion.store import (
     OrderFilters,
     OrderState,
     OtherNumberError,
+    OtherRevisionError,
     PendingOrder,
     PullToken,
     Store,
@@ -40,7 +41,7 @@ from ion.web.access import Bearer
 from ion.web.api_document import EVERYWHERE, get_or_head, problems
 from ion.web.pull import PATH as FILES
 from ion.web.pull import PRIVATE
-from ion.web.requested import DIGITS, Flag, Id, Instant, Known
+from ion.web.requested import DIGITS, MOST_ID, Flag, Id, Instant, Known
 
 ORDERS = "/v1/orders"
 PENDING = "/v1/pending"
@@ -234,8 +235,14 @@ def _number(given: str) -> str:
     return kept
 
 
+def _whole(given: Any) -> Any:
+    """In JSON 2.0 is a whole number, too."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
 class Entering(BaseModel):
-    """That an order stands in the shop. `replace`: also where it is entered under another number."""
+    """That an order stands in the shop. `replace`: also where it is entered under another number; `revision`: which
+    one was entered, so that a later one which has come meanwhile is not taken for it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -244,6 +251,7 @@ class Entering(BaseModel):
         str, Field(min_length=1, max_length=MAX_NUMBER, examples=["1001"]), AfterValidator(_number)
     ]
     replace: bool = False
+    revision: Annotated[int, Field(ge=0, le=MOST_ID), BeforeValidator(_whole)] | None = None
 
 
 def _json_only(request: Request) -> None:
@@ -330,7 +338,13 @@ def order_api_routes(store: Store, bearer: Bearer) -> APIRouter:
                 by=_by(token),
                 source=SOURCE,
                 replace=said.replace,
+                seen=said.revision,
             )
+        except OtherRevisionError as error:
+            raise HTTPException(
+                HTTPStatus.CONFLICT,
+                "another revision is the newest by now; look at it, and enter that one",
+            ) from error
         except OtherNumberError as error:
             raise HTTPException(
                 HTTPStatus.CONFLICT,
