@@ -34,10 +34,10 @@ from ion.trust import Authenticator
 from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of
 from ion.web.octets import disposition
 from ion.web.pages import Pages, address
+from ion.web.requested import id_of
 from ion.web.visits import Visit
 
 PAGE = 50
-_MOST_ID = 2**63 - 1
 _OCTETS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 
 
@@ -423,7 +423,7 @@ def _tab(asked: str, view: MailView | None) -> str:
 
 def _number(text: str) -> int:
     """A number of a path or form; 0 for what is none, which nothing has."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+    return id_of(text) or 0
 
 
 def _nothing() -> HTTPException:

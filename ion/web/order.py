@@ -20,6 +20,7 @@ from ion.store.batches import LEFT_OUT
 from ion.store.entries import MAX_NUMBER
 from ion.web.order_sheet import sheet_of, shown_changes
 from ion.web.pages import Pages
+from ion.web.requested import id_of
 from ion.web.visits import Visit
 
 SOURCE = "staff page"
@@ -30,7 +31,7 @@ def order_routes(pages: Pages) -> APIRouter:
     store = pages.store
 
     def found(merchant: str, order_id: str) -> OrderDetail:
-        number = int(order_id) if order_id.isascii() and order_id.isdigit() and len(order_id) <= 18 else 0
+        number = id_of(order_id)
         detail = store.order_detail(merchant, number) if number else None
         if detail is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order")

@@ -30,6 +30,7 @@ from ion.nightly import profile_of
 from ion.store import ListedOrder, OrderFilters, OrderState, Store
 from ion.web.order_sheet import country_text, money_text
 from ion.web.pages import Pages, When, address
+from ion.web.requested import id_of
 from ion.web.texts import Texts
 from ion.web.visits import Visit
 
@@ -119,7 +120,7 @@ def orders_routes(pages: Pages) -> APIRouter:
         profile = _profiles(store, merchant).get(name)
         if profile is None or which not in ("all", "selected"):
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file to make")
-        ids = [int(one) for one in order or () if one.isascii() and one.isdigit() and len(one) <= 18]
+        ids = [number for one in order or () if (number := id_of(one)) is not None]
         if which == "selected" and not ids:
             problem = Texts(visit.locale)("orders.none_selected")
             return show(request, visit, merchant, problem, status=HTTPStatus.UNPROCESSABLE_ENTITY)
