@@ -160,8 +160,15 @@ def test_a_held_mail_is_corrected_approved_and_stands_in_the_file_as_corrected(
         page.goto("/m/default/orders?q=H-1")
         page.click("[data-row] a")
         assert "H-1" in page.inner_text("h1")
+        page.goto("/m/default/files/now")
+        page.click("main button.main")
+        page.wait_for_url("**/files?*")
     order = running.store.order("default", small_order().platform, "H-1")
     assert order is not None and order.lines[0].quantity == Decimal(5)
+    (batch,) = running.store.batches("default", profile="standard")
+    text = running.store.batch_octets_part(batch.id, 0, batch.size_bytes).decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["order_number"], row["quantity"]) == ("H-1", "5")
 
 
 def test_a_reading_after_a_correction_takes_nothing_of_it_away(running: Running, browser: Browser) -> None:
