@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 
 from ion.store import Store
 from ion.web.attention import why_waits
@@ -81,6 +82,21 @@ def test_a_correction_is_kept_beside_what_was_read_and_can_be_taken_back(its: Si
     assert ana.post(f"{here}/uncorrect", correction=str(correction.id)).status_code == 303
     assert its.store.corrections_of(message)[0].undone_by == "ana"
     assert ana.post(f"{here}/uncorrect", correction="999").status_code == 404
+
+
+def test_an_order_of_many_lines_is_corrected_as_one_of_few(its: Site, ana: Browser) -> None:
+    order = small_order()
+    order = order.model_copy(update={"lines": order.lines * 300})
+    message = doubtful(its.store, order=order)
+    here = f"/m/default/attention/{message}"
+    page = BeautifulSoup(ana.get(here).text, "lxml")
+    form = page.select_one("form[action$='/correct']")
+    assert form
+    typed = {str(one["name"]): str(one.get("value") or one.text) for one in form.select("input, textarea")}
+    assert len(typed) > 1_000
+    typed["field:line[300].quantity"] = "7"
+    assert ana.post(f"{here}/{notification_of(its.store, message)}/correct", **typed).status_code == 303
+    assert [change.path for change in its.store.corrections_of(message)[0].changes or ()] == ["line[300].quantity"]
 
 
 def test_a_correction_that_is_wrong_says_so_at_its_field_and_what_was_typed_stays(its: Site, ana: Browser) -> None:

@@ -9,13 +9,14 @@
 Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone there as far as the store says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import closing
 from http import HTTPStatus
 from itertools import groupby
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
+from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -31,13 +32,14 @@ from ion.store.mail_lists import Which
 from ion.store.notification_events import WAITING
 from ion.store.privacy import ERASED
 from ion.trust import Authenticator
-from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of
+from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of, visible
 from ion.web.octets import disposition
 from ion.web.pages import Pages, address
 from ion.web.requested import id_of
 from ion.web.visits import Visit
 
 PAGE = 50
+MOST_FIELDS = 50_000  # of a form: an order of a thousand lines has some twenty thousand
 _OCTETS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 
 
@@ -45,8 +47,25 @@ async def _form(request: Request) -> FormData:
     return await request.form()
 
 
+class _OrderRequest(Request):
+    def form(self, **limits: Any) -> Any:
+        return super().form(**{"max_fields": MOST_FIELDS, **limits})
+
+
+class _OrderRoute(APIRoute):
+    """A route whose form may have as many fields as an order, which is more than others may."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_order(request: Request) -> Response:
+            return await handle(_OrderRequest(request.scope, request.receive))
+
+        return handle_order
+
+
 def attention_routes(pages: Pages) -> APIRouter:
-    router, its = APIRouter(), _Attention(pages)
+    router, its = APIRouter(route_class=_OrderRoute), _Attention(pages)
     _lists(router, pages)
     _mail(router, pages, its)
     _decisions(router, pages, its)
@@ -86,6 +105,7 @@ def _lists(router: APIRouter, pages: Pages) -> None:
             following=address(request.url.path, **following) if following else None,
             is_further=bool(beyond),
             why_waits=why_waits,
+            visible=visible,
         )
 
 
@@ -352,6 +372,7 @@ class _Attention:
             groups={number: _by_section(fields) for number, fields in shown_fields.items()},
             waits=lambda one: one.state in WAITING,
             why_waits=why_waits,
+            visible=visible,
             corrections=self.store.corrections_of(message.id),
             events=self.store.notification_events(message.id),
             order_ids=self._order_ids(message),

@@ -9,9 +9,9 @@ import email.header
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 
 import nh3
 
@@ -19,13 +19,20 @@ from ion.reading.limits import Budget, TooBig
 from ion.reading.mime import Part, Unparsable, take_apart
 from ion.reading.unwrap import Body, bodies, octets_of, parameters_of
 
-MOST_TEXT = 200_000  # characters of one text; what is longer is shown as far as that
-MOST_HTML = 400_000
+MOST_TEXT = 200_000  # characters of one text, and of all together twice that; the others are left out
+MOST_HTML = 400_000  # of one page
+MOST_PAGES = 10  # each is asked for by itself, and the mail taken apart for it
+MOST_MAILS = 20  # attached ones whose header is shown
 # Taking HTML apart takes the square of how deep it is nested: 100,000 levels half a minute, these some milliseconds.
 MOST_LEVELS = 2_000
+# So do the attributes of one element: 80,000 some six seconds, these a millisecond.
+MOST_ATTRIBUTES = 1_000
 MOST_FIELDS = 200
-MOST_PICTURE_BYTES = 1_000_000  # of one, and of all together three times that
-FRAME_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+MOST_PICTURE_BYTES = 1_000_000  # of one, and of all together three times that, as often as each is shown
+FRAME_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox"
+)
 
 _TAGS = frozenset(
     "a abbr address b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em font h1"
@@ -49,6 +56,13 @@ _STYLES = frozenset(
 )
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
+_ELEMENT = re.compile(r"<(?=[a-zA-Z])")
+# Attributes as HTML writes them; the name of the element is the first of them here.
+_WRITTEN = re.compile(
+    r"(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>\"'][^\s>]*+)?+)?+)"
+    rf"{{0,{MOST_ATTRIBUTES}}}+"
+)
+_ONE_MORE = re.compile(r"[\s/]*+[^\s/>]")
 _NOT_PLAIN = re.compile(r"[\\@(<]|/\*")  # in a style: what could ask for something, or hide that it does
 _PICTURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -81,53 +95,74 @@ class MailText:
 
 
 @dataclass(frozen=True)
+class MailPage:
+    """An HTML part of a message, which `page_of` gives. `is_cut`: it is longer than what is shown of it; `is_shown`: it
+    can be made harmless in time."""
+
+    place: str
+    is_cut: bool
+    is_shown: bool
+
+
+@dataclass(frozen=True)
 class MailView:
-    """A message to look at. `fields`: of its header, in order; `pages`: its HTML, harmless and not cut but for its end,
-    by place. `fault`: why no more of it is shown (`too_big`, `unparsable`), None where all is."""
+    """A message to look at. `fields`: of its header, in order; `mails`: the same of each mail attached to it;
+    `left_out`: how many more texts and pages it has than are shown. `fault`: why no more of it is shown (`too_big`,
+    `unparsable`), None where all is."""
 
     fields: tuple[tuple[str, str], ...]
+    mails: tuple[tuple[tuple[str, str], ...], ...]
     texts: tuple[MailText, ...]
-    pages: tuple[MailText, ...]
+    pages: tuple[MailPage, ...]
     files: tuple[AttachedFile, ...]
+    left_out: int
     fault: str | None
 
 
 def view_of(raw: bytes) -> MailView:
     """The message, as far as it can be taken apart. Never raises for what is in it."""
     fault = None
-    parts: list[Part] = []
+    root: Part | None = None
     found: list[Body] = []
     try:
-        parts = list(_leaves(take_apart(raw, 0, Budget())))
+        root = take_apart(raw, 0, Budget())
         found = list(bodies(raw))
     except TooBig:
         fault = "too_big"
     except (Unparsable, RecursionError):
         fault = "unparsable"
-    if not found:
-        beginning = raw[: MOST_TEXT * 4].decode("utf-8", "replace")
-        found = [Body("text", beginning, "1")] if fault else []
-    pictures = _pictures(parts)
-    pages = (MailText(body.place, harmless(body.text, pictures), _is_long(body)) for body in found if _is_page(body))
+    if fault and not found:
+        found = [Body("text", raw[: MOST_TEXT * 4].decode("utf-8", "replace"), "1")]
+    pages = [body for body in found if _is_page(body)]
+    texts = _texts(body for body in found if not _is_page(body))
     return MailView(
-        fields_of(raw),
-        tuple(
-            MailText(body.place, visible(body.text[:MOST_TEXT]), len(body.text) > MOST_TEXT)
-            for body in found
-            if not _is_page(body)
+        fields=fields_of(raw),
+        mails=tuple(islice(map(fields_of, _attached_headers(root)), MOST_MAILS)) if root else (),
+        texts=texts,
+        pages=tuple(
+            MailPage(body.place, len(body.text) > MOST_HTML, not _takes_long(body.text[:MOST_HTML]))
+            for body in pages[:MOST_PAGES]
         ),
-        tuple(pages),
-        tuple(
+        files=tuple(
             AttachedFile(number, _name(part), visible(part.content_type), len(octets_of(part)))
-            for number, part in enumerate(filter(_is_file, parts), 1)
-        ),
-        fault,
+            for number, part in enumerate(filter(_is_file, _leaves(root)), 1)
+        )
+        if root
+        else (),
+        left_out=len(found) - len(texts) - min(len(pages), MOST_PAGES),
+        fault=fault,
     )
 
 
 def page_of(raw: bytes, place: str) -> str | None:
     """The HTML at a place of the message, harmless, or its first where no place is given; None where there is none."""
-    return next((page.text for page in view_of(raw).pages if place in ("", page.place)), None)
+    try:
+        parts = list(_leaves(take_apart(raw, 0, Budget())))
+        pages = list(islice(filter(_is_page, bodies(raw)), MOST_PAGES))
+    except (TooBig, Unparsable, RecursionError):
+        return None
+    page = next((body for body in pages if place in ("", body.place)), None)
+    return None if page is None else harmless(page.text, _pictures(parts))
 
 
 def file_of(raw: bytes, number: int) -> tuple[str, bytes] | None:
@@ -155,10 +190,10 @@ def fields_of(raw: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def harmless(html: str, pictures: dict[str, str]) -> str:
-    """HTML from which nothing is loaded, run, sent or opened. `pictures`: data URIs by content id (RFC 2392). What is
-    nested too deep to be taken apart in time is "" (there is a text for it, or the file itself)."""
+    """HTML from which nothing is loaded, run, sent or opened. `pictures`: data URIs by content id (RFC 2392). What
+    cannot be taken apart in time is "" (there is a text for it, or the file itself)."""
     html = html[:MOST_HTML]
-    if _levels(html) > MOST_LEVELS:
+    if _takes_long(html):
         return ""
     return nh3.clean(
         html,
@@ -176,7 +211,7 @@ def harmless(html: str, pictures: dict[str, str]) -> str:
             "object",
         },
         attributes=_ATTRIBUTES,
-        attribute_filter=partial(_attribute, pictures),
+        attribute_filter=_Attributes(pictures),
         filter_style_properties=set(_STYLES),
         url_schemes={"cid"},
         url_relative="deny",
@@ -200,13 +235,59 @@ def visible(text: str) -> str:
     )
 
 
-def _attribute(pictures: dict[str, str], tag: str, name: str, value: str) -> str | None:
-    if (tag, name) == ("img", "src"):
-        return pictures.get(value.removeprefix("cid:").strip("<>")) if value.startswith("cid:") else None
-    if name == "style":
-        kept = [one for one in value.split(";") if not _NOT_PLAIN.search(one)]
-        return ";".join(kept) or None
-    return value
+class _Attributes:
+    """What is kept of each attribute on a page."""
+
+    def __init__(self, pictures: dict[str, str]) -> None:
+        self._pictures = pictures
+        # A page of many thousand times one picture would be gigabytes.
+        self._left = 4 * MOST_PICTURE_BYTES
+
+    def __call__(self, tag: str, name: str, value: str) -> str | None:
+        if (tag, name) == ("img", "src"):
+            return self._picture(value.removeprefix("cid:").strip("<>")) if value.startswith("cid:") else None
+        if name == "style":
+            kept = [one for one in value.split(";") if not _NOT_PLAIN.search(one)]
+            return ";".join(kept) or None
+        return value
+
+    def _picture(self, content_id: str) -> str | None:
+        found = self._pictures.get(content_id)
+        if found is None or len(found) > self._left:
+            return None
+        self._left -= len(found)
+        return found
+
+
+def _texts(found: Iterable[Body]) -> tuple[MailText, ...]:
+    """Texts as they are shown, the first of them, as far as all together are not too long."""
+    texts = []
+    left = 2 * MOST_TEXT
+    for body in found:
+        shown = body.text[: min(MOST_TEXT, left)]
+        if left == 0:
+            break
+        left -= len(shown)
+        texts.append(MailText(body.place, visible(shown), len(body.text) > len(shown)))
+    return tuple(texts)
+
+
+def _takes_long(html: str) -> bool:
+    """Whether it takes seconds to make this harmless."""
+    return _levels(html) > MOST_LEVELS or _is_crowded(html)
+
+
+def _is_crowded(html: str) -> bool:
+    """Whether an element may have too many attributes. Each place where one could begin is looked at, so that quotes
+    and comments hide none; where they do so much that looking takes long itself, it is said to have."""
+    seen = 0
+    for found in _ELEMENT.finditer(html):
+        written = _WRITTEN.match(html, found.end())
+        end = written.end() if written else found.end()
+        seen += end - found.end()
+        if _ONE_MORE.match(html, end) or seen > 8 * MOST_HTML:
+            return True
+    return False
 
 
 def _levels(html: str) -> int:
@@ -224,6 +305,17 @@ def _levels(html: str) -> int:
             still_open[name] -= 1
             level -= 1
     return deepest
+
+
+def _attached_headers(part: Part) -> Iterator[bytes]:
+    """The headers of the mails attached to a part, each as it is written."""
+    if part.content_type.startswith("message/"):
+        if part.parts is None:
+            yield octets_of(part)
+        elif part.content_type != "message/delivery-status":
+            yield part.parts[0].header
+    for inner in part.parts or ():
+        yield from _attached_headers(inner)
 
 
 def _leaves(part: Part) -> Iterator[Part]:
@@ -279,7 +371,3 @@ def _decoded(written: bytes) -> str:
 
 def _is_page(body: Body) -> bool:
     return body.kind == "html"
-
-
-def _is_long(body: Body) -> bool:
-    return len(body.text) > MOST_HTML
