@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from ion.store import Store
-from ion.web.attention import why_waits
+import ion.reading
+from ion.store import MessageState, NewMessage, NotificationState, Store
+from ion.store.mail_lists import REASONS, why_waits
 from ion.web.texts import Texts
 from tests.orders import rendered, small_order
-from tests.stores import Problem, an_address, judged
+from tests.stores import Problem, an_address, judged, received
 from tests.web import Browser, Site, site
 
 _NUMBERS = count(1)
@@ -31,8 +32,6 @@ def ana(its: Site) -> Browser:
 
 def waiting(store: Store, *, grade: str = "review", merchant: str = "default", order: Any = None, **more: Any) -> int:
     """The id of a message with one notification that waits."""
-    from ion.store import NewMessage
-
     raw = MAIL.replace(b"Message-ID:", f"X-Number: {next(_NUMBERS)}\r\nMessage-ID:".encode(), 1)
     added = store.add_message(NewMessage(merchant, "smtp", raw, "a@b.example", an_address(store, merchant)))
     (message,) = store.claim_messages(1, 60)
@@ -115,7 +114,8 @@ def test_an_order_in_doubt_is_approved_only_by_naming_what_is_in_doubt(its: Site
     refused = ana.post(f"{here}/release")
     assert refused.status_code == 409 and "delivery.city" in refused.text
     answer = ana.post(f"{here}/release", named="delivery.city", note="asked the customer")
-    assert answer.headers["location"] == f"/m/default/attention/{following}?done={message}&said=attention_released"
+    done = f"{message}-{notification_of(its.store, message)}"
+    assert answer.headers["location"] == f"/m/default/attention/{following}?done={done}&said=attention_released"
     assert its.store.order("default", small_order().platform, small_order().order_number) == small_order()
     assert ana.post(f"{here}/undo").status_code == 303
     assert its.store.order("default", small_order().platform, small_order().order_number) is None
@@ -138,7 +138,7 @@ def test_a_second_mail_of_a_known_order_is_joined_to_it(its: Site, ana: Browser)
     assert ana.post(f"{here}/merge", order="K-2").status_code == 409
     assert ana.post(f"{here}/merge", order="K-1").status_code == 303
     assert ana.post(f"{here}/merge", order="K-1").status_code == 409
-    found = its.store.mail_page("default", "all", order_number="K-1")
+    found = its.store.mail_page("default", "all", number="K-1")
     assert [mail.id for mail in found] == [message, known]
 
 
@@ -209,26 +209,73 @@ def test_where_no_whole_order_was_read_one_can_be_typed(its: Site, ana: Browser)
 
 def test_every_reason_event_state_and_change_has_its_words() -> None:
     texts = Texts("en")
-    for name in ("no_seal", "other_key", "erased", "lost_seal", "other_content", "doubt"):
+    for name in REASONS:
         assert f"attention.why.{name}" in texts and f"attention.why_short.{name}" in texts
     for event in ("corrected", "correction undone", "released", "dismissed", "merged", "undone"):
         assert f"attention.event.{event}" in texts
-    from ion.store import MessageState, NotificationState
-
+    for code in (*codes_of_reading(), "other"):
+        assert f"attention.problem.{code}" in texts and f"attention.problem_what.{code}" in texts, code
     assert all(f"attention.state.{state}" in texts for state in NotificationState)
     assert all(f"attention.mail_state.{state}" in texts for state in MessageState)
     assert all(f"attention.change.{change}" in texts for change in ("same", "changed", "new", "gone", "kept"))
     assert all(f"said.attention_{what}" in texts for what in ("released", "dismissed", "merged", "undone", "corrected"))
 
 
-def test_why_something_waits_is_told_by_its_cause(its: Site) -> None:
-    told = {}
-    cases: dict[str, dict[str, Any]] = {
-        "doubt": {"problems": (Problem("sum", "totals.total_customer", "x"),)},
-        "other_key": {"problems": (Problem("key", "proof.key_id", "x"),)},
-        "no_seal": {"grade": "consistent"},
+def codes_of_reading() -> set[str]:
+    """The codes of all problems that reading a mail can find."""
+    sources = [path.read_text() for path in Path(ion.reading.__file__).parent.glob("*.py")]
+    named = {code for text in sources for code in re.findall(r"Problem\(\s*\"([a-z-]+)\"", text)}
+    lines = [line for text in sources for line in re.findall(r"\bcode = (\"[a-z-]+\" if .*)", text)]
+    chosen = {code for line in lines for code in re.findall(r"\"([a-z-]+)\"", line)}
+    return named | chosen
+
+
+def test_mail_is_listed_by_why_it_waits_which_the_database_knows_as_the_page_does(its: Site, ana: Browser) -> None:
+    sum_, key = Problem("sum", "totals.total_customer", "x"), Problem("key", "proof.key_id", "x")
+    other = small_order().model_copy(update={"order_number": "K-1"})
+    expected = {
+        "doubt": waiting(its.store, problems=(sum_,)),
+        "other_key": waiting(its.store, problems=(key,)),
+        "no_seal": waiting(its.store, grade="consistent"),
     }
-    for name, more in cases.items():
-        found = its.store.shown_message(waiting(its.store, **more))
-        told[name] = why_waits(found.notifications[0])
-    assert told == {name: name for name in told}
+    waiting(its.store, grade="sealed", order=other)
+    expected["lost_seal"] = waiting(its.store, grade="consistent")
+    changed = other.model_copy(update={"lines": other.lines * 2})
+    expected["other_content"] = waiting(its.store, grade="sealed", order=changed)
+    expected["unread"] = received(its.store, b"Subject: broken")
+    (claimed,) = its.store.claim_messages(1, 60)
+    its.store.quarantine_message(claimed.id, claimed.claim_token, "broken")
+    counts = its.store.count_waiting_by_reason("default")
+    for why in REASONS:
+        listed = [mail.id for mail in its.store.mail_page("default", "waiting", why=why)]
+        assert listed == [expected[one] for one in [why] if one in expected] and counts.get(why, 0) == len(listed), why
+        for one in [] if why == "unread" or not listed else its.store.shown_message(listed[0]).notifications:
+            assert why_waits(one.state, one.grade, one.reason) == why
+    page = ana.get("/m/default/attention", why="lost_seal").text
+    assert f'/{expected["lost_seal"]}"' in page and f'/{expected["doubt"]}"' not in page
+    assert "could not be read (1)" in page
+
+
+def test_a_mail_is_found_by_its_own_number_too(its: Site, ana: Browser) -> None:
+    first, second = doubtful(its.store), doubtful(its.store)
+    page = ana.get("/m/default/attention", which="all", order=f" {second} ").text
+    assert f'/{second}"' in page and f'/{first}"' not in page
+    for number in ("9" * 19, "9" * 200, "٣", "²"):
+        assert ana.get("/m/default/attention", which="all", order=number).status_code == 200
+
+
+def test_what_was_decided_can_be_undone_from_the_next_mail(its: Site, ana: Browser) -> None:
+    first, second, third = (doubtful(its.store, revision=number) for number in (1, 2, 3))
+    its_path = f"/m/default/attention/{second}/{notification_of(its.store, second)}"
+    following = ana.post(f"{its_path}/dismiss").headers["location"]
+    assert following.startswith(f"/m/default/attention/{third}?done=")
+    page = ana.get(following).text
+    assert f'action="{its_path}/undo"' in page
+    assert '<a href="/m/default/attention">All that waits</a>' in page
+    assert f'data-key="p" href="/m/default/attention/{first}"' in page and 'data-key="n"' not in page
+    ana.post(f"{its_path}/undo")
+    assert f'action="{its_path}/undo"' not in ana.get(following).text
+    its.store.create_merchant("other", domain="mail.example")
+    theirs = doubtful(its.store, merchant="other")
+    for done in (f"{theirs}-{notification_of(its.store, theirs)}", "x", "-", "1", f"{second}-x", "9" * 99):
+        assert "/undo" not in ana.get(f"/m/default/attention/{first}", done=done).text

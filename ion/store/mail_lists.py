@@ -11,9 +11,18 @@ from sqlmodel import col
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.notification_events import WAITING
-from ion.store.types import MessageState
+from ion.store.privacy import ERASED
+from ion.store.types import MessageState, NotificationState
 
 Which = Literal["waiting", "decided", "all"]
+UNREAD = "unread"
+REASONS = ("no_seal", "other_key", "erased", "lost_seal", "other_content", "doubt", UNREAD)
+"""Why mail waits: it has no seal; is sealed with a key that is not known here; tells of an order that was erased; has
+lost its seal, where this merchant's mail has one; contradicts what is known, or is of an unknown kind; does not
+agree with itself or cannot be read whole; cannot be read at all."""
+
+_OTHER_KEY, _NO_SEAL = "sealed for another", "no seal"  # how the sentences of `judgements` and `trust` begin
+_MOST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -55,24 +64,31 @@ class MailLists(Database):
         merchant: str,
         which: Which,
         *,
-        order_number: str | None = None,
+        number: str | None = None,
+        why: str | None = None,
         beyond: int | None = None,
         limit: int = 50,
     ) -> tuple[ListedMail, ...]:
         """Up to `limit` messages of a merchant: those that wait oldest first, all others newest first.
 
         `waiting`: that could not be read, or hold a notification that waits; `decided`: of which a person decided;
-        `order_number`: only those with a notification of this order (as the mail writes it); `beyond`: only those
-        behind the one of this id, in the order of the list.
+        `number`: only the one of this id, and those with a notification of the order of this number (as the mail
+        writes it, or the merchant); `why`: only those that wait for this one of `REASONS`; `beyond`: only those behind
+        the one of this id, in the order of the list.
         """
         message = tables.Message
         query = sa.select(
             col(message.id), col(message.received_at), col(message.door), col(message.state), col(message.mail_from)
         ).where(col(message.merchant) == merchant)
         if which != "all":
-            query = query.where(col(message.id).in_(_waiting(merchant) if which == "waiting" else _decided(merchant)))
-        if order_number is not None:
-            query = query.where(col(message.id).in_(_of_order(merchant, order_number)))
+            query = query.where(
+                col(message.id).in_(_waiting(merchant, why) if which == "waiting" else _decided(merchant))
+            )
+        if number is not None:
+            is_it: Any = col(message.id).in_(_of_order(merchant, number))
+            if number.isascii() and number.isdigit() and int(number[:20]) <= _MOST_ID:
+                is_it |= col(message.id) == int(number[:20])
+            query = query.where(is_it)
         oldest_first = which == "waiting"
         if beyond is not None:
             query = query.where(col(message.id) > beyond if oldest_first else col(message.id) < beyond)
@@ -90,6 +106,24 @@ class MailLists(Database):
         query = sa.select(sa.func.count()).select_from(_waiting(merchant).subquery())
         with self.reading() as connection:
             return connection.execute(query).scalar_one()
+
+    def count_waiting_by_reason(self, merchant: str) -> dict[str, int]:
+        """The like by each of `REASONS` that there is, in their order. A message may wait for more than one."""
+        table = tables.Notification
+        held = sa.select(_WHY, sa.func.count(sa.distinct(col(table.message_id)))).where(*_held(merchant)).group_by(_WHY)
+        unread = sa.select(sa.func.count()).select_from(_unread(merchant).subquery())
+        with self.reading() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(held)}
+            counts[UNREAD] = connection.execute(unread).scalar_one()
+        return {why: counts[why] for why in REASONS if counts.get(why)}
+
+    def waiting_beside(self, merchant: str, message_id: int) -> tuple[int | None, int | None]:
+        """The ids of the messages that wait before and after one, in the order in which they came."""
+        ids = _waiting(merchant).subquery()
+        before = sa.select(sa.func.max(ids.c.id)).where(ids.c.id < message_id)
+        after = sa.select(sa.func.min(ids.c.id)).where(ids.c.id > message_id)
+        with self.reading() as connection:
+            return connection.execute(before).scalar(), connection.execute(after).scalar()
 
     def message_octets(self, merchant: str, message_id: int) -> bytes | None:
         """The octets of a message of this merchant; None where there is none, or they are not kept any more."""
@@ -113,17 +147,58 @@ class MailLists(Database):
         return at
 
 
-def _waiting(merchant: str) -> Any:
-    message, notification = tables.Message, tables.Notification
-    unread = sa.select(col(message.id)).where(
+def why_waits(state: str, grade: str, reason: str | None) -> str:
+    """Why a notification waits: one of `REASONS`."""
+    said = reason or ""
+    if state == NotificationState.HELD:
+        if said == ERASED:
+            return "erased"
+        return "other_key" if said.startswith(_OTHER_KEY) else "no_seal"
+    if grade == "consistent":
+        return "lost_seal" if said.startswith(_NO_SEAL) else "other_content"
+    return "other_content" if grade == "sealed" else "doubt"
+
+
+def _case() -> Any:
+    """The same in SQL."""
+    table = tables.Notification
+    is_held, reason = col(table.state) == NotificationState.HELD.value, col(table.reason)
+    is_consistent = col(table.grade) == "consistent"
+    return sa.case(
+        (is_held & (reason == ERASED), "erased"),
+        (is_held & reason.startswith(_OTHER_KEY), "other_key"),
+        (is_held, "no_seal"),
+        (is_consistent & reason.startswith(_NO_SEAL), "lost_seal"),
+        (is_consistent | (col(table.grade) == "sealed"), "other_content"),
+        else_="doubt",
+    )
+
+
+_WHY = _case()
+
+
+def _waiting(merchant: str, why: str | None = None) -> Any:
+    """The ids of the messages that wait, or of those that wait for one reason."""
+    if why == UNREAD:
+        return _unread(merchant)
+    held: Any = sa.select(col(tables.Notification.message_id).label("id")).where(*_held(merchant))
+    return held.where(why == _WHY) if why else sa.union(_unread(merchant), held)
+
+
+def _unread(merchant: str) -> Any:
+    message = tables.Message
+    return sa.select(col(message.id).label("id")).where(
         col(message.merchant) == merchant, col(message.state) == MessageState.QUARANTINED.value
     )
-    held = sa.select(col(notification.message_id)).where(
-        col(notification.merchant) == merchant,
-        col(notification.state).in_(WAITING),
-        col(notification.erased_at).is_(None),
+
+
+def _held(merchant: str) -> tuple[Any, ...]:
+    table = tables.Notification
+    return (
+        col(table.merchant) == merchant,
+        col(table.state).in_(WAITING),
+        col(table.erased_at).is_(None),
     )
-    return sa.union(unread, held)
 
 
 def _decided(merchant: str) -> Any:

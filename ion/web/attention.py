@@ -9,6 +9,7 @@
 Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone there as far as the store says.
 """
 
+import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import closing
 from http import HTTPStatus
@@ -27,10 +28,9 @@ from ion.corrections import CorrectionError, ShownField, fields_of, partial_valu
 from ion.errors import IonError, StoreError
 from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
-from ion.store import ListedNotification, NotificationState, ShownMessage, ShownNotification
-from ion.store.mail_lists import Which
+from ion.store import ShownMessage, ShownNotification
+from ion.store.mail_lists import REASONS, Which, why_waits
 from ion.store.notification_events import WAITING
-from ion.store.privacy import ERASED
 from ion.trust import Authenticator
 from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of, visible
 from ion.web.octets import disposition
@@ -66,34 +66,35 @@ class _OrderRoute(APIRoute):
 
 def attention_routes(pages: Pages) -> APIRouter:
     router, its = APIRouter(route_class=_OrderRoute), _Attention(pages)
-    _lists(router, pages)
+    _lists(router, pages, its)
     _mail(router, pages, its)
     _decisions(router, pages, its)
     _rereading(router, pages, its)
     return router
 
 
-def _lists(router: APIRouter, pages: Pages) -> None:
+def _lists(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     @router.get("/m/{merchant}/attention")
     def attention(
         request: Request,
         visit: Annotated[Visit, pages.may_read],
         merchant: str,
         which: str = "waiting",
+        why: str = "",
         order: str = "",
         beyond: str = "",
+        done: str = "",
     ) -> Response:
         shown: Which = "decided" if which == "decided" else "all" if which == "all" else "waiting"
         number = order.strip()[:200] or None
+        reason = why if shown == "waiting" and why in REASONS else None
         found = pages.store.mail_page(
-            merchant,
-            shown,
-            order_number=number,
-            beyond=_number(beyond) or None,
-            limit=PAGE + 1,
+            merchant, shown, number=number, why=reason, beyond=_number(beyond) or None, limit=PAGE + 1
         )
         mails = found[:PAGE]
-        following = {"which": shown, "order": number, "beyond": mails[-1].id} if len(found) > PAGE else None
+        following = (
+            {"which": shown, "why": reason, "order": number, "beyond": mails[-1].id} if len(found) > PAGE else None
+        )
         return pages.show(
             request,
             visit,
@@ -101,10 +102,13 @@ def _lists(router: APIRouter, pages: Pages) -> None:
             mails=mails,
             which=shown,
             order=number,
+            why=reason,
             waiting=pages.store.count_waiting_mail(merchant),
+            reasons=pages.store.count_waiting_by_reason(merchant) if shown == "waiting" else {},
+            done=its.done(merchant, done),
             following=address(request.url.path, **following) if following else None,
             is_further=bool(beyond),
-            why_waits=why_waits,
+            why_waits=lambda one: why_waits(one.state, one.grade, one.reason),
             visible=visible,
         )
 
@@ -112,9 +116,15 @@ def _lists(router: APIRouter, pages: Pages) -> None:
 def _mail(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     @router.get("/m/{merchant}/attention/{message_id}")
     def mail(
-        request: Request, visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str, show: str = ""
+        request: Request,
+        visit: Annotated[Visit, pages.may_read],
+        merchant: str,
+        message_id: str,
+        show: str = "",
+        done: str = "",
     ) -> Response:
-        return its.page(request, visit, its.message(merchant, message_id), show=show)
+        message = its.message(merchant, message_id)
+        return its.page(request, visit, message, show=show, done=its.done(merchant, done))
 
     @router.get("/m/{merchant}/attention/{message_id}/html")
     def html(visit: Annotated[Visit, pages.may_read], merchant: str, message_id: str, place: str = "") -> Response:
@@ -212,7 +222,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             store.release_notification(one.notification, by=visit.user.name, note=note or None, named=named)
         except IonError as error:
             return its.page(request, visit, message, error=error, at=one.notification)
-        return its.decided(visit, message, "released")
+        return its.decided(visit, message, one, "released")
 
     @router.post(path + "/dismiss")
     def dismiss(
@@ -228,7 +238,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             store.dismiss_notification(one.notification, by=visit.user.name, note=note or None)
         except IonError as error:
             return its.page(request, visit, message, error=error, at=one.notification)
-        return its.decided(visit, message, "dismissed")
+        return its.decided(visit, message, one, "dismissed")
 
     @router.post(path + "/merge")
     def merge(
@@ -245,7 +255,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             store.merge_notification(one.notification, order.strip(), by=visit.user.name, note=note or None)
         except IonError as error:
             return its.page(request, visit, message, error=error, at=one.notification)
-        return its.decided(visit, message, "merged")
+        return its.decided(visit, message, one, "merged")
 
     @router.post(path + "/undo")
     def undo(
@@ -331,8 +341,6 @@ class _Attention:
 
     def fields(self, one: ShownNotification, visit: Visit) -> tuple[ShownField, ...]:
         """What was read, as it is corrected."""
-        import json
-
         stated = one.corrected_order or one.order
         base = order_of(json.dumps(stated)) if stated else partial_values(one.partial)
         return fields_of(base, one.problems, self.language_of(visit), carrier=one.carrier)
@@ -344,6 +352,7 @@ class _Attention:
         message: ShownMessage,
         *,
         show: str = "",
+        done: tuple[int, int | None] | None = None,
         error: IonError | None = None,
         at: int | None = None,
         typed: dict[str, str] | None = None,
@@ -371,7 +380,7 @@ class _Attention:
             fields=shown_fields,
             groups={number: _by_section(fields) for number, fields in shown_fields.items()},
             waits=lambda one: one.state in WAITING,
-            why_waits=why_waits,
+            why_waits=lambda one: why_waits(one.state, one.grade, one.reason),
             visible=visible,
             corrections=self.store.corrections_of(message.id),
             events=self.store.notification_events(message.id),
@@ -380,16 +389,29 @@ class _Attention:
             at=at,
             typed=typed or {},
             faults=faults,
-            following=self._next(message),
+            beside=self.store.waiting_beside(message.merchant, message.id),
+            done=done,
         )
 
-    def decided(self, visit: Visit, message: ShownMessage, what: str) -> Response:
-        """After a decision: the next mail that waits, or the list where none does."""
+    def decided(self, visit: Visit, message: ShownMessage, one: ShownNotification, what: str) -> Response:
+        """After a decision: the next mail that waits, or the list where none does; both offer to undo it."""
         self.pages.audit(visit, f"mail {what}", str(message.id))
-        waiting = self.store.mail_page(message.merchant, "waiting", beyond=message.id, limit=1)
-        waiting = waiting or self.store.mail_page(message.merchant, "waiting", limit=1)
-        path = f"/m/{message.merchant}/attention" + (f"/{waiting[0].id}" if waiting else "")
-        return self.pages.redirect(path, said=f"attention_{what}", done=message.id)
+        before, after = self.store.waiting_beside(message.merchant, message.id)
+        following = after or before
+        path = f"/m/{message.merchant}/attention" + (f"/{following}" if following else "")
+        return self.pages.redirect(path, said=f"attention_{what}", done=f"{message.id}-{one.notification}")
+
+    def done(self, merchant: str, text: str) -> tuple[int, int | None] | None:
+        """The message and notification that was just decided, the latter None where that cannot be undone (any more);
+        None where there are none."""
+        message_id, _, notification_id = text.partition("-")
+        try:
+            message, one = self.notification(merchant, message_id, notification_id)
+        except HTTPException:
+            return None
+        events = [event for event in self.store.notification_events(message.id) if event.position == one.position]
+        can_be_undone = one.decision is not None and events and not events[-1].final
+        return message.id, one.notification if can_be_undone else None
 
     def reread(self, message: ShownMessage, *, apply: bool) -> Any:
         """What another reading changes. Raises IonError where the mail cannot be read again."""
@@ -411,23 +433,6 @@ class _Attention:
         """The order that each notification belongs to, by its id."""
         (listed,) = self.store.mail_page(message.merchant, "all", beyond=message.id + 1, limit=1)
         return {one.id: one.order_id for one in listed.notifications if one.order_id is not None}
-
-    def _next(self, message: ShownMessage) -> str | None:
-        """Where the next mail that waits is."""
-        after = self.store.mail_page(message.merchant, "waiting", beyond=message.id, limit=1)
-        return f"/m/{message.merchant}/attention/{after[0].id}" if after else None
-
-
-def why_waits(one: ShownNotification | ListedNotification) -> str:
-    """Why a notification waits, as the last word of the text that says so."""
-    reason = one.reason or ""
-    if one.state == NotificationState.HELD:
-        if reason == ERASED:
-            return "erased"
-        return "other_key" if reason.startswith("sealed for another") else "no_seal"
-    if one.grade == "consistent":
-        return "other_content" if reason.startswith("revision ") else "lost_seal"
-    return "other_content" if one.grade == "sealed" else "doubt"
 
 
 def _by_section(fields: Iterable[ShownField]) -> list[tuple[str, list[ShownField]]]:
