@@ -53,8 +53,8 @@ NAMES_OF_HEADERS = {
 def keep(store: Store, raw: bytes, *found: Any, mail_from: str = "a@b.example") -> int:
     """The id of a message, and what was judged of it."""
     added = store.add_message(NewMessage("default", "smtp", raw, mail_from, an_address(store)))
-    (message,) = store.claim_messages(1, 600)
-    store.store_judgement(message.id, message.claim_token, found)
+    for message in store.claim_messages(1, 600):  # none where another test has kept this very mail
+        store.store_judgement(message.id, message.claim_token, found)
     return added.id
 
 
