@@ -108,6 +108,33 @@ def test_a_correction_that_is_wrong_says_so_at_its_field_and_what_was_typed_stay
     assert its.store.corrections_of(message) == ()
 
 
+def test_whatever_is_refused_what_was_typed_and_ticked_stays(its: Site, ana: Browser) -> None:
+    sums = (Problem("sum", "totals.total_customer", "x"), Problem("contradiction", "delivery.city", "y"))
+    message = waiting(its.store, problems=sums)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    more = {"new-path": "line[1].nonsense", "new-text": "typed <more>", "note": "a note"}
+    page = ana.post(f"{here}/correct", **more).text
+    assert all(f'value="{text}"' in page for text in ("line[1].nonsense", "typed &lt;more&gt;", "a note"))
+    page = ana.post(f"{here}/release", named="delivery.city", note="a note").text
+    assert 'value="delivery.city" required checked' in page and 'value="totals.total_customer" required>' in page
+    assert page.count('value="a note"') == 1
+    page = ana.post(f"{here}/merge", order="K-9", note="a note").text
+    assert 'value="K-9"' in page and page.count('value="a note"') == 1
+
+
+def test_a_correction_that_somebody_else_made_meanwhile_is_not_overwritten(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    assert 'name="seen" value="0"' in ana.get(f"/m/default/attention/{message}").text
+    ana.post(f"{here}/correct", **{"field:delivery.city": "Bergen", "seen": "0"})
+    late = ana.post(f"{here}/correct", **{"field:delivery.city": "Oslo", "field:delivery.name": "Eva", "seen": "0"})
+    assert late.status_code == 409 and "since you opened it" in late.text and 'value="Eva"' in late.text
+    assert ana.post(f"{here}/release", named="delivery.city", seen="0").status_code == 409
+    (correction,) = its.store.corrections_of(message)
+    again = {"field:delivery.name": "Eva", "field:delivery.city": "Bergen", "seen": str(correction.id)}
+    assert ana.post(f"{here}/correct", **again).status_code == 303
+
+
 def test_an_order_in_doubt_is_approved_only_by_naming_what_is_in_doubt(its: Site, ana: Browser) -> None:
     message, following = doubtful(its.store), doubtful(its.store, order=small_order(), revision=9)
     here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
