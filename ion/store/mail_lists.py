@@ -1,5 +1,6 @@
 """Lists of mail for the staff page, page by page: what waits for a person, and all that came."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ lost its seal, where this merchant's mail has one; contradicts what is known, or
 agree with itself or cannot be read whole; cannot be read at all."""
 
 _OTHER_KEY, _NO_SEAL = "sealed for another", "no seal"  # how the sentences of `judgements` and `trust` begin
-_MOST_ID = 2**63 - 1
+_MOST_ID = 2**31 - 1  # PostgreSQL keeps ids in 32 bits
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class MailLists(Database):
             )
         if number is not None:
             is_it: Any = col(message.id).in_(_of_order(merchant, number))
-            if number.isascii() and number.isdigit() and int(number[:20]) <= _MOST_ID:
-                is_it |= col(message.id) == int(number[:20])
+            if re.fullmatch("[1-9][0-9]{0,9}", number) and int(number) <= _MOST_ID:
+                is_it |= col(message.id) == int(number)
             query = query.where(is_it)
         oldest_first = which == "waiting"
         if beyond is not None:
@@ -109,8 +110,9 @@ class MailLists(Database):
 
     def count_waiting_by_reason(self, merchant: str) -> dict[str, int]:
         """The like by each of `REASONS` that there is, in their order. A message may wait for more than one."""
-        table = tables.Notification
-        held = sa.select(_WHY, sa.func.count(sa.distinct(col(table.message_id)))).where(*_held(merchant)).group_by(_WHY)
+        message_id = col(tables.Notification.message_id)
+        each = sa.select(_WHY.label("why"), message_id.label("id")).where(*_held(merchant)).distinct().subquery()
+        held = sa.select(each.c.why, sa.func.count()).group_by(each.c.why)
         unread = sa.select(sa.func.count()).select_from(_unread(merchant).subquery())
         with self.reading() as connection:
             counts = {row[0]: row[1] for row in connection.execute(held)}

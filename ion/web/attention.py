@@ -12,6 +12,7 @@ Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone 
 import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import groupby
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ from ion.web.visits import Visit
 
 PAGE = 50
 MOST_FIELDS = 50_000  # of a form: an order of a thousand lines has some twenty thousand
+_NOTIFICATION = "/m/{merchant}/attention/{message_id}/{notification_id}"
 _OCTETS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 
 
@@ -68,6 +70,7 @@ def attention_routes(pages: Pages) -> APIRouter:
     router, its = APIRouter(route_class=_OrderRoute), _Attention(pages)
     _lists(router, pages, its)
     _mail(router, pages, its)
+    _corrections(router, pages, its)
     _decisions(router, pages, its)
     _rereading(router, pages, its)
     return router
@@ -153,12 +156,10 @@ def _mail(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         return Response(octets, media_type="application/octet-stream", headers=headers)
 
 
-def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
+def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     store = pages.store
-    path = "/m/{merchant}/attention/{message_id}/{notification_id}"
-    Note = Annotated[str, Form(max_length=2000)]  # noqa: N806  # a type
 
-    @router.post(path + "/correct")
+    @router.post(_NOTIFICATION + "/correct")
     def correct(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -179,15 +180,17 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         added, its_text = str(form.get("new-path", "")).strip(), str(form.get("new-text", ""))
         if added:
             changes[added] = its_text
-        note = str(form.get("note", ""))[:2000] or None
+        note = str(form.get("note", ""))[:2000]
+        asked = Asked("correct", one.notification, {**typed, "note": note, "new-path": added, "new-text": its_text})
         try:
-            store.correct_notification(one.notification, changes, by=visit.user.name, note=note, known=known)
+            check_seen(one, str(form.get("seen", "")))
+            store.correct_notification(one.notification, changes, by=visit.user.name, note=note or None, known=known)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification, typed=typed)
+            return its.page(request, visit, message, error=error, asked=asked)
         pages.audit(visit, "mail corrected", str(message.id))
         return pages.redirect(its.path(message), said="attention_corrected")
 
-    @router.post(path + "/uncorrect")
+    @router.post(_NOTIFICATION + "/uncorrect")
     def uncorrect(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -203,11 +206,16 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         try:
             store.undo_correction(number, by=visit.user.name)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification)
+            return its.page(request, visit, message, error=error)
         pages.audit(visit, "correction undone", str(message.id))
         return pages.redirect(its.path(message), said="attention_uncorrected")
 
-    @router.post(path + "/release")
+
+def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
+    store = pages.store
+    Note = Annotated[str, Form(max_length=2000)]  # noqa: N806  # a type
+
+    @router.post(_NOTIFICATION + "/release")
     def release(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -215,16 +223,19 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         message_id: str,
         notification_id: str,
         note: Note = "",
+        seen: Annotated[str, Form()] = "",
         named: Annotated[list[str], Form()] = [],  # noqa: B006  # read only
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
+        asked = Asked("release", one.notification, {"note": note}, frozenset(named))
         try:
+            check_seen(one, seen)
             store.release_notification(one.notification, by=visit.user.name, note=note or None, named=named)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification)
+            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "released")
 
-    @router.post(path + "/dismiss")
+    @router.post(_NOTIFICATION + "/dismiss")
     def dismiss(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -237,10 +248,11 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         try:
             store.dismiss_notification(one.notification, by=visit.user.name, note=note or None)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification)
+            asked = Asked("dismiss", one.notification, {"note": note})
+            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "dismissed")
 
-    @router.post(path + "/merge")
+    @router.post(_NOTIFICATION + "/merge")
     def merge(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -254,10 +266,11 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         try:
             store.merge_notification(one.notification, order.strip(), by=visit.user.name, note=note or None)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification)
+            asked = Asked("merge", one.notification, {"note": note, "order": order})
+            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "merged")
 
-    @router.post(path + "/undo")
+    @router.post(_NOTIFICATION + "/undo")
     def undo(
         request: Request,
         visit: Annotated[Visit, pages.may_work_by_form],
@@ -269,7 +282,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         try:
             store.undo_decision(one.notification, by=visit.user.name)
         except IonError as error:
-            return its.page(request, visit, message, error=error, at=one.notification)
+            return its.page(request, visit, message, error=error)
         pages.audit(visit, "decision undone", str(message.id))
         return pages.redirect(its.path(message), said="attention_undone")
 
@@ -295,6 +308,27 @@ def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             return its.page(request, visit, message, error=error)
         pages.audit(visit, "mail read again", str(message.id))
         return pages.redirect(its.path(message), said="attention_reread")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for by a form and refused. `form`: which one, of this notification; `typed`: what was typed, by
+    the names of the form and, where it corrects, of the fields; `named`: what was ticked."""
+
+    form: str
+    notification: int
+    typed: dict[str, str]
+    named: frozenset[str] = frozenset()
+
+
+def check_seen(one: ShownNotification, seen: str) -> None:
+    """Raises StoreError where a notification was corrected by somebody since the page was shown that holds the form.
+    `seen`: number of the correction that the page showed, 0 for none; empty where that is not said."""
+    if seen and _number(seen) != (one.correction or 0):
+        raise StoreError(
+            f"notification {one.notification} was corrected by somebody since you opened it; look at what it says now, "
+            "then send it again"
+        )
 
 
 class _Attention:
@@ -354,8 +388,7 @@ class _Attention:
         show: str = "",
         done: tuple[int, int | None] | None = None,
         error: IonError | None = None,
-        at: int | None = None,
-        typed: dict[str, str] | None = None,
+        asked: Asked | None = None,
     ) -> Response:
         """The mail beside what was read of it; with an error, what was typed stays."""
         raw = self.store.message_octets(message.merchant, message.id)
@@ -366,7 +399,7 @@ class _Attention:
         elsewhere = [
             text
             for name, text in faults.items()
-            if not any(name == field.path for field in shown_fields.get(at or 0, ()))
+            if not any(name == field.path for field in shown_fields.get(asked.notification if asked else 0, ()))
         ]
         return self.pages.show(
             request,
@@ -386,8 +419,10 @@ class _Attention:
             events=self.store.notification_events(message.id),
             order_ids=self._order_ids(message),
             refusal=" ".join(elsewhere) if faults else str(error) if error else None,
-            at=at,
-            typed=typed or {},
+            asked=asked,
+            typed_in=lambda form, one: (
+                asked.typed if asked and (asked.form, asked.notification) == (form, one.notification) else {}
+            ),
             faults=faults,
             beside=self.store.waiting_beside(message.merchant, message.id),
             done=done,
