@@ -79,7 +79,7 @@ def test_of_a_hostile_page_nothing_is_left_that_runs_loads_or_leads_away(name: s
     assert active_in(page_of(raw, "") or "") == []
 
 
-@pytest.mark.parametrize("mail", one_in(12, MAILS), ids=lambda mail: mail.name)
+@pytest.mark.parametrize("mail", one_in(25, MAILS), ids=lambda mail: mail.name)
 def test_of_a_hostile_mail_all_that_is_served_is_text_harmless_or_a_download(
     hostile_site: Site, ana: Browser, mail: HostileMail
 ) -> None:
@@ -112,7 +112,7 @@ HOSTILE_TEXTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("text", one_in(3, HOSTILE_TEXTS))
+@pytest.mark.parametrize("text", one_in(5, HOSTILE_TEXTS))
 def test_hostile_texts_in_an_order_and_in_what_is_said_of_it_are_texts(
     hostile_site: Site, ana: Browser, text: str
 ) -> None:
