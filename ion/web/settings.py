@@ -13,13 +13,13 @@ from ion.contract import languages, tags
 from ion.errors import SettingError
 from ion.notify.render import mail_address
 from ion.web.pages import Pages
+from ion.web.requested import MOST_ID
 from ion.web.visits import Visit
 
 # In the order in which they are listed; the first is at the address of them all.
 SECTIONS = (
     "general", "addresses", "trust", "told", "deliveries", "catalogue", "tokens", "imap", "retention", "audit",
 )  # fmt: skip
-MOST_ID = 2**63 - 1
 _LINES = 50
 # What is sent for all merchants over the same relays, under the same signatures: not one merchant's to change.
 _OF_THE_INSTALLATION = ("sender", "relay")
