@@ -480,6 +480,11 @@ def test_nothing_but_a_backup_is_restored(how: str, archive: bytes, elsewhere: S
     assert sorted(one.name for one in tmp_path.iterdir()) == ["another", "ion.tar"]
 
 
+def test_a_backup_to_verify_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"none\.tar cannot be read: No such file or directory"):
+        verify_archive(tmp_path / "none.tar")
+
+
 def test_no_flipped_bit_and_no_missing_end_passes(archive: bytes, tmp_path: Path) -> None:
     chance, path = random.Random(3), tmp_path / "ion.tar"
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:

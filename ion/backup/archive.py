@@ -136,7 +136,10 @@ def verify_archive(path: Path, *, progress: Progress = lambda *_: None) -> Manif
         for _some in octets:
             pass
 
-    return read_archive(path, read, progress=progress)
+    try:
+        return read_archive(path, read, progress=progress)
+    except OSError as error:
+        raise BackupError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_archive(
