@@ -1,4 +1,9 @@
-"""Makes `sample_emails/pictures/` anew, when the look changes: `python -m tests.make_pictures`. Needs a Chromium."""
+"""Makes the pictures of mails in `sample_emails/pictures/` anew, when the look changes. Needs a Chromium.
+
+    python -m tests.make_pictures
+
+Those of the staff page, `staff-*.png`, are taken by hand of the sample mails, with `python -m tests.browsers`.
+"""
 
 from ion.demo import forwarding
 from ion.errors import IonError
