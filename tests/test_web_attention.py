@@ -290,3 +290,23 @@ def test_what_was_decided_can_be_undone_from_the_next_mail(its: Site, ana: Brows
     theirs = doubtful(its.store, merchant="other")
     for done in (f"{theirs}-{notification_of(its.store, theirs)}", "x", "-", "1", f"{second}-x", "9" * 99):
         assert "/undo" not in ana.get(f"/m/default/attention/{first}", done=done).text
+
+
+def test_sent_again_a_correction_takes_back_nothing_that_another_typed_meanwhile(its: Site, ana: Browser) -> None:
+    bob, message = its.signed_in("bob", default="staff"), doubtful(its.store)
+    path = f"/m/default/attention/{message}"
+    here = f"{path}/{notification_of(its.store, message)}"
+
+    def form_of(page: str) -> dict[str, str]:
+        form = BeautifulSoup(page, "lxml").find("form", action=f"{here}/correct")
+        assert form is not None
+        sent = {str(one["name"]): str(one.get("value", "")) for one in form.find_all("input")}
+        return {name: text for name, text in sent.items() if name.startswith(("field:", "seen"))}
+
+    form = form_of(ana.get(path).text) | {"field:customer.email": "ana@shop.example"}
+    assert bob.post(f"{here}/correct", **{"field:delivery.city": "Bergen"}).status_code == 303
+    refused = ana.post(f"{here}/correct", **form)
+    assert refused.status_code == 409 and "by somebody" in refused.text
+    assert ana.post(f"{here}/correct", **form_of(refused.text)).status_code == 303
+    newest = its.store.corrections_of(message)[-1]
+    assert [(one.path, one.after) for one in newest.changes] == [("customer.email", "ana@shop.example")]

@@ -68,7 +68,7 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
-from ion.store.corrections import Correction, Corrections
+from ion.store.corrections import Correction, Corrections, OtherCorrectionError
 from ion.store.counts import Counting, Counts
 from ion.store.decisions import Decisions, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
@@ -212,6 +212,7 @@ __all__ = [
     "OrderPage",
     "OrderState",
     "OrdersChangedError",
+    "OtherCorrectionError",
     "OtherNumberError",
     "OtherRevisionError",
     "OutgoingKind",
