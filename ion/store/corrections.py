@@ -105,9 +105,7 @@ class Corrections(Database):
             row = locked_notification(connection, _notification_of(connection, found))
             newest = correction_in_force(connection, row.message_id, row.position)
             if row.state not in WAITING:
-                raise StoreError(
-                    f"notification {row.id} is {row.state} with its correction; undo that first (ion undo)"
-                )
+                raise StoreError(f"notification {row.id} is {row.state} with its correction; undo that decision first")
             if newest is None or newest.id != correction_id:
                 why = "is undone already" if newest is None or newest.id < correction_id else "is not the newest one"
                 last = "" if newest is None else f"; the one in force is {newest.id}"

@@ -87,6 +87,10 @@ class ShownMessage:
     notifications: tuple[ShownNotification, ...]
 
 
+class NotNamedError(StoreError):
+    """Something is in doubt that the person who decides did not name."""
+
+
 class Decisions(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -149,12 +153,11 @@ class Decisions(Database):
             order_json = corrected.order_json if corrected else row.order_json
             if order_json is None:
                 raise StoreError(
-                    f"notification {notification_id} holds no whole order; correct it (ion correct), or ask for the "
-                    "mail again"
+                    f"notification {notification_id} holds no whole order; correct it, or ask for the mail again"
                 )
             missing = [name for name in _to_name(row, corrected) if name not in named]
             if missing:
-                raise StoreError(
+                raise NotNamedError(
                     f"notification {notification_id} is in doubt ({row.reason}); to release it all the same, name what "
                     f"was found: {' '.join(f'--force {name}' for name in missing)}"
                 )

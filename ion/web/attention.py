@@ -29,7 +29,7 @@ from ion.corrections import CorrectionError, ShownField, fields_of, partial_valu
 from ion.errors import IonError, StoreError
 from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
-from ion.store import OtherCorrectionError, ShownMessage, ShownNotification
+from ion.store import NoSuchOrderError, NotNamedError, OtherCorrectionError, ShownMessage, ShownNotification
 from ion.store.mail_lists import REASONS, Which, why_waits
 from ion.store.notification_events import WAITING
 from ion.trust import Authenticator
@@ -271,7 +271,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
         try:
-            store.merge_notification(one.notification, order.strip(), by=visit.user.name, note=note or None)
+            store.merge_notification(one.notification, _order_named(order), by=visit.user.name, note=note or None)
         except IonError as error:
             asked = Asked("merge", one.notification, {"note": note, "order": order})
             return its.page(request, visit, message, error=error, asked=asked)
@@ -491,9 +491,24 @@ def _tab(asked: str, view: MailView | None) -> str:
     return asked if asked in there else next(iter(there))
 
 
+def _order_named(text: str) -> int | str:
+    """The number of an order; its id where it is given as `id:7`, as the refusal of a number names it that several
+    have."""
+    text = text.strip()
+    return (id_of(text.removeprefix("id:")) if text.startswith("id:") else None) or text
+
+
 def _words(error: IonError, texts: Texts) -> str:
     """Why something was not done."""
-    return texts("attention.other_correction") if isinstance(error, OtherCorrectionError) else str(error)
+    match error:
+        case OtherCorrectionError():
+            return texts("attention.other_correction")
+        case NotNamedError():
+            return texts("attention.not_named")
+        case NoSuchOrderError():
+            return texts("attention.no_such_order")
+        case _:
+            return str(error)
 
 
 def _number(text: str) -> int:
