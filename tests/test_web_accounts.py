@@ -832,3 +832,19 @@ def test_an_administrator_enters_who_signs_in_elsewhere(both: tuple[Site, Provid
     admin.post("/users/bert/identifier", identifier="")
     assert its.store.user("bert").oidc_subject is None
     assert come_back(its, elsewhere, sub="8").status_code == 403
+
+
+def test_two_users_cannot_sign_in_elsewhere_as_one_and_the_refusal_names_the_other(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    settings = {"oidc_issuer": "https://id.example", "oidc_client_id": CLIENT, "oidc_client_secret": SECRET}
+    root = site(tmp_path, sqlite_store, **settings).signed_in("root", admin=True)
+    assert root.post("/users", name="bert", way="oidc", identifier="b@shop.example").status_code == 303
+    answer = root.post("/users", name="carl", way="oidc", identifier="b@shop.example")
+    assert answer.status_code == 409 and "&#39;bert&#39; signs in so already" in answer.text
+
+
+def test_an_origin_that_is_none_is_another_site(sqlite_store: Store, tmp_path: Path) -> None:
+    visitor = site(tmp_path, sqlite_store).visitor()
+    for origin in ("http://[", "null", "", "http://ion.test@elsewhere.example"):
+        assert visitor.post("/login", data={"name": "ana"}, headers={"origin": origin}).status_code == 403, origin

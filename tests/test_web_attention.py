@@ -14,6 +14,7 @@ from ion.store.mail_lists import REASONS
 from ion.web.texts import Texts
 from tests.orders import rendered, small_order
 from tests.stores import Problem, an_address, judged
+from tests.test_entered import an_order, come
 from tests.web import Browser, Site, site
 
 _NUMBERS = count(1)
@@ -290,3 +291,43 @@ def test_what_was_decided_can_be_undone_from_the_next_mail(its: Site, ana: Brows
     theirs = doubtful(its.store, merchant="other")
     for done in (f"{theirs}-{notification_of(its.store, theirs)}", "x", "-", "1", f"{second}-x", "9" * 99):
         assert "/undo" not in ana.get(f"/m/default/attention/{first}", done=done).text
+
+
+def test_sent_again_a_correction_takes_back_nothing_that_another_typed_meanwhile(its: Site, ana: Browser) -> None:
+    bob, message = its.signed_in("bob", default="staff"), doubtful(its.store)
+    path = f"/m/default/attention/{message}"
+    here = f"{path}/{notification_of(its.store, message)}"
+
+    def form_of(page: str) -> dict[str, str]:
+        form = BeautifulSoup(page, "lxml").find("form", action=f"{here}/correct")
+        assert form is not None
+        sent = {str(one["name"]): str(one.get("value", "")) for one in form.find_all("input")}
+        return {name: text for name, text in sent.items() if name.startswith(("field:", "seen"))}
+
+    form = form_of(ana.get(path).text) | {"field:customer.email": "ana@shop.example"}
+    assert bob.post(f"{here}/correct", **{"field:delivery.city": "Bergen"}).status_code == 303
+    refused = ana.post(f"{here}/correct", **form)
+    assert refused.status_code == 409 and "by somebody" in refused.text
+    assert ana.post(f"{here}/correct", **form_of(refused.text)).status_code == 303
+    newest = its.store.corrections_of(message)[-1]
+    assert [(one.path, one.after) for one in newest.changes] == [("customer.email", "ana@shop.example")]
+
+
+def test_what_is_refused_is_told_in_words_of_the_page_not_of_the_command_line(its: Site, ana: Browser) -> None:
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    nowhere = ana.post(f"{here}/merge", order="NONE-1")
+    unnamed = ana.post(f"{here}/release")
+    assert "No order has this number" in nowhere.text and "tick it" in unnamed.text
+    for answer in (nowhere, unnamed):
+        assert answer.status_code == 409 and "`ion " not in answer.text and "--force" not in answer.text
+
+
+def test_of_several_orders_with_one_number_a_mail_is_joined_to_the_one_named_by_its_id(its: Site, ana: Browser) -> None:
+    come(its.store, an_order("GE-1"))
+    come(its.store, an_order("GE-2", merchant_order_number="GE-1"))
+    message = doubtful(its.store)
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    answer = ana.post(f"{here}/merge", order="GE-1")
+    assert answer.status_code == 409 and "id:2" in answer.text
+    assert ana.post(f"{here}/merge", order="id:2").status_code == 303

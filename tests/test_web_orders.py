@@ -556,3 +556,14 @@ def test_the_pages_are_open_to_everybody_and_never_wider_than_the_screen(
             page.goto(path)
             assert faults_of(page) == [], path
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_revision_that_came_while_the_page_was_open_does_not_count_as_entered(its: Site, ana: Browser) -> None:
+    come(its.store, an_order())
+    (seen,) = re.findall('name="revision" value="([0-9]+)"', ana.get(f"{ORDERS}/1").text)
+    come(its.store, an_order(merchant_order_number="77"), revision=2)
+    answer = ana.post(f"{ORDERS}/1/entered", number="1000", revision=seen)
+    assert answer.status_code == 409 and "has changed since you opened its page" in answer.text
+    assert 'value="1000"' in answer.text and 'name="revision" value="2"' in answer.text
+    assert "GE-1" in numbers_in(ana.get("/m/default").text)
+    assert ana.post(f"{ORDERS}/1/entered", number="1000", revision="2").status_code == 303

@@ -68,9 +68,9 @@ from ion.store.checks import Checks
 from ion.store.conditions import Condition, Conditions
 from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
-from ion.store.corrections import Correction, Corrections
+from ion.store.corrections import Correction, Corrections, OtherCorrectionError
 from ion.store.counts import Counting, Counts
-from ion.store.decisions import Decisions, ShownMessage, ShownNotification
+from ion.store.decisions import Decisions, NotNamedError, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
 from ion.store.entries import (
@@ -202,6 +202,7 @@ __all__ = [
     "NoSuchOrderError",
     "NoSuchProfileError",
     "NotEnteredError",
+    "NotNamedError",
     "NotificationChange",
     "NotificationEvent",
     "NotificationState",
@@ -212,6 +213,7 @@ __all__ = [
     "OrderPage",
     "OrderState",
     "OrdersChangedError",
+    "OtherCorrectionError",
     "OtherNumberError",
     "OtherRevisionError",
     "OutgoingKind",

@@ -44,6 +44,10 @@ class Correction:
     undone_by: str | None
 
 
+class OtherCorrectionError(StoreError):
+    """A notification is corrected otherwise by now than it was when it was looked at."""
+
+
 class Corrections(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -55,17 +59,20 @@ class Corrections(Database):
         by: str,
         note: str | None = None,
         known: Language | None = None,
+        seen: int | None = None,
     ) -> Correction:
         """Keep what a person types in place of what was read of a waiting notification. It still waits.
 
         `changes`: text by the name of its field, `known`: in whose way it is typed, both as in `ion.corrections`;
         they begin with what the newest correction in force made, else with the order that was read, else with what
-        could be read of it. Raises CorrectionError with all that is wrong with them, StoreError where the notification
-        does not wait.
+        could be read of it. `seen`: only where this is the correction in force, 0 for none; None: whichever is. Raises
+        CorrectionError with all that is wrong with them, OtherCorrectionError, StoreError where the notification does
+        not wait.
         """
         by = person_named(by)
         with self.writing() as connection:
             row = waiting_notification(connection, notification_id)
+            refuse_unseen(connection, row, seen)
             made = corrected(_base(connection, row), changes, known)
             line = {
                 "message_id": row.message_id,
@@ -98,9 +105,7 @@ class Corrections(Database):
             row = locked_notification(connection, _notification_of(connection, found))
             newest = correction_in_force(connection, row.message_id, row.position)
             if row.state not in WAITING:
-                raise StoreError(
-                    f"notification {row.id} is {row.state} with its correction; undo that first (ion undo)"
-                )
+                raise StoreError(f"notification {row.id} is {row.state} with its correction; undo that decision first")
             if newest is None or newest.id != correction_id:
                 why = "is undone already" if newest is None or newest.id < correction_id else "is not the newest one"
                 last = "" if newest is None else f"; the one in force is {newest.id}"
@@ -142,6 +147,18 @@ def correction_in_force(connection: sa.Connection, message_id: int, position: in
         col(table.message_id) == message_id, col(table.position) == position, is_in_force(table)
     )
     return connection.execute(query.order_by(col(table.id).desc()).limit(1)).one_or_none()
+
+
+def refuse_unseen(connection: sa.Connection, row: Any, seen: int | None) -> None:
+    """Raises OtherCorrectionError where another correction of a notification is in force than the one that was looked
+    at; 0: none was, None: whichever is."""
+    if seen is None:
+        return
+    newest = correction_in_force(connection, row.message_id, row.position)
+    if seen != (newest.id if newest else 0):
+        raise OtherCorrectionError(
+            f"notification {row.id} was corrected, or a correction taken back, since it was looked at; look once more"
+        )
 
 
 def is_in_force(table: Any) -> sa.ColumnElement[bool]:

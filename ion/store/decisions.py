@@ -22,7 +22,7 @@ from ion.content import Content, order_of
 from ion.corrections import HARMLESS, Changed, adds_up, concerns
 from ion.errors import StoreError
 from ion.store import tables
-from ion.store.corrections import correction_in_force, is_in_force
+from ion.store.corrections import correction_in_force, is_in_force, refuse_unseen
 from ion.store.engine import Database, one_row
 from ion.store.entries import order_meant
 from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
@@ -87,6 +87,10 @@ class ShownMessage:
     notifications: tuple[ShownNotification, ...]
 
 
+class NotNamedError(StoreError):
+    """Something is in doubt that the person who decides did not name."""
+
+
 class Decisions(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -126,27 +130,34 @@ class Decisions(Database):
             return _message(row, (_notification(connection, row),))
 
     def release_notification(
-        self, notification_id: int, *, by: str, note: str | None = None, named: Sequence[str] = ()
+        self,
+        notification_id: int,
+        *,
+        by: str,
+        note: str | None = None,
+        named: Sequence[str] = (),
+        seen: int | None = None,
     ) -> StoredNotification:
         """Let the order of a waiting notification in, as if it had been sealed; as it is corrected, where it is.
 
         `by`: who says so; `named`: the problems, by field or code, that this person has seen and takes on; those of
-        corrected fields are answered. Raises StoreError, and changes nothing, where it does not wait, has no whole
-        order, has a problem that is not named, or contradicts what is known.
+        corrected fields are answered; `seen`: only where this is the correction in force, as in `correct_notification`.
+        Raises StoreError, and changes nothing, where it does not wait, has no whole order, has a problem that is not
+        named, or contradicts what is known; OtherCorrectionError.
         """
         by = person_named(by)
         with self.writing() as connection:
             row = waiting_notification(connection, notification_id)
+            refuse_unseen(connection, row, seen)
             corrected = _corrected(connection, row.message_id, row.position)
             order_json = corrected.order_json if corrected else row.order_json
             if order_json is None:
                 raise StoreError(
-                    f"notification {notification_id} holds no whole order; correct it (ion correct), or ask for the "
-                    "mail again"
+                    f"notification {notification_id} holds no whole order; correct it, or ask for the mail again"
                 )
             missing = [name for name in _to_name(row, corrected) if name not in named]
             if missing:
-                raise StoreError(
+                raise NotNamedError(
                     f"notification {notification_id} is in doubt ({row.reason}); to release it all the same, name what "
                     f"was found: {' '.join(f'--force {name}' for name in missing)}"
                 )

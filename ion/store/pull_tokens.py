@@ -82,9 +82,7 @@ class PullTokens(Database):
             lock_merchant(connection, merchant)
             good = (col(table.merchant) == merchant, col(table.name) == name, col(table.revoked_at).is_(None))
             if not connection.execute(sa.update(table).where(*good).values(revoked_at=utc_now())).rowcount:
-                raise StoreError(
-                    f"merchant {merchant} has no token {name!r}; `ion merchant token {merchant}` lists all"
-                )
+                raise StoreError(f"merchant {merchant} has no good token {name!r}; look at the list of its tokens")
 
     def pull_tokens(self, merchant: str) -> tuple[PullToken, ...]:
         """All tokens that the merchant has or had, oldest first."""

@@ -132,14 +132,10 @@ class Users(Database):
     def set_oidc_subject(self, name: str, subject: str | None) -> None:
         """Let the user sign in elsewhere as `subject`, or no longer. Raises StoreError, also where another user does so
         already."""
-        table = tables.StaffUser
         with self.writing() as connection:
             user_id = _update(connection, name)
-            others = (col(table.oidc_subject) == subject, col(table.id) != user_id)
-            if subject is not None and (
-                other := connection.execute(sa.select(col(table.name)).where(*others)).scalar()
-            ):
-                raise StoreError(f"the user {other!r} signs in so already; take it from that user first")
+            if subject is not None:
+                _refuse_taken(connection, subject, but=user_id)
             _update(connection, name, oidc_subject=subject)
 
     def set_password(
@@ -308,8 +304,21 @@ def _added(connection: sa.Connection, name: str, kept: str | None, is_admin: boo
     row = {"name": name, "password_hash": kept, "oidc_subject": oidc_subject, "is_admin": is_admin}
     if connection.execute(sa.select(col(table.id)).where(col(table.name) == name)).scalar() is not None:
         raise StoreError(f"there is a user {name!r} already; give another name")
+    if oidc_subject is not None:
+        _refuse_taken(connection, oidc_subject)
     added = connection.execute(sa.insert(table).values(**row, created_at=utc_now()).returning(col(table.id)))
     return _user(connection, col(table.id) == added.scalar_one())  # type: ignore[return-value]
+
+
+def _refuse_taken(connection: sa.Connection, subject: str, *, but: int | None = None) -> None:
+    """Raises StoreError where a user, `but` the one of this id, signs in elsewhere as `subject`."""
+    table = tables.StaffUser
+    found = connection.execute(
+        sa.select(col(table.id), col(table.name)).where(col(table.oidc_subject) == subject)
+    ).all()
+    for user_id, name in found:
+        if user_id != but:
+            raise StoreError(f"the user {name!r} signs in so already; take it from that user first")
 
 
 def _kept(password_hash: str | None, one_time: bool) -> str | None:

@@ -12,7 +12,7 @@ Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone 
 import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import groupby
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from ion.corrections import CorrectionError, ShownField, fields_of, partial_valu
 from ion.errors import IonError, StoreError
 from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
-from ion.store import ShownMessage, ShownNotification
+from ion.store import NoSuchOrderError, NotNamedError, OtherCorrectionError, ShownMessage, ShownNotification
 from ion.store.mail_lists import REASONS, Which, why_waits
 from ion.store.notification_events import WAITING
 from ion.trust import Authenticator
@@ -37,6 +37,7 @@ from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of,
 from ion.web.octets import disposition
 from ion.web.pages import Pages, address
 from ion.web.requested import id_of
+from ion.web.texts import Texts
 from ion.web.visits import Visit
 
 PAGE = 50
@@ -174,8 +175,8 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             for name, text in form.items()
             if name.startswith("field:") and isinstance(text, str)
         }
-        known = its.language_of(visit)
-        shown = {field.path: field.value or "" for field in its.fields(one, visit)}
+        known, seen = its.language_of(visit), _seen(str(form.get("seen", "")))
+        shown = {field.path: field.value or "" for field in its.fields(its.as_seen(one, message, seen), visit)}
         changes = {name: text for name, text in typed.items() if text.strip() != shown.get(name, "").strip()}
         added, its_text = str(form.get("new-path", "")).strip(), str(form.get("new-text", ""))
         if added:
@@ -183,9 +184,14 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         note = str(form.get("note", ""))[:2000]
         asked = Asked("correct", one.notification, {**typed, "note": note, "new-path": added, "new-text": its_text})
         try:
-            check_seen(one, str(form.get("seen", "")))
-            store.correct_notification(one.notification, changes, by=visit.user.name, note=note or None, known=known)
+            store.correct_notification(
+                one.notification, changes, by=visit.user.name, note=note or None, known=known, seen=seen
+            )
         except IonError as error:
+            if isinstance(error, OtherCorrectionError):
+                # Only what this person changed: all the rest of the form would take back what the other one typed.
+                kept = {name: text for name, text in asked.typed.items() if name not in typed or name in changes}
+                asked = replace(asked, typed=kept)
             return its.page(request, visit, message, error=error, asked=asked)
         pages.audit(visit, "mail corrected", str(message.id))
         return pages.redirect(its.path(message), said="attention_corrected")
@@ -229,8 +235,9 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         message, one = its.notification(merchant, message_id, notification_id)
         asked = Asked("release", one.notification, {"note": note}, frozenset(named))
         try:
-            check_seen(one, seen)
-            store.release_notification(one.notification, by=visit.user.name, note=note or None, named=named)
+            store.release_notification(
+                one.notification, by=visit.user.name, note=note or None, named=named, seen=_seen(seen)
+            )
         except IonError as error:
             return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "released")
@@ -264,7 +271,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
         try:
-            store.merge_notification(one.notification, order.strip(), by=visit.user.name, note=note or None)
+            store.merge_notification(one.notification, _order_named(order), by=visit.user.name, note=note or None)
         except IonError as error:
             asked = Asked("merge", one.notification, {"note": note, "order": order})
             return its.page(request, visit, message, error=error, asked=asked)
@@ -321,14 +328,9 @@ class Asked:
     named: frozenset[str] = frozenset()
 
 
-def check_seen(one: ShownNotification, seen: str) -> None:
-    """Raises StoreError where a notification was corrected by somebody since the page was shown that holds the form.
-    `seen`: number of the correction that the page showed, 0 for none; empty where that is not said."""
-    if seen and _number(seen) != (one.correction or 0):
-        raise StoreError(
-            f"notification {one.notification} was corrected by somebody since you opened it; look at what it says now, "
-            "then send it again"
-        )
+def _seen(text: str) -> int | None:
+    """The correction that was in force on the page that a form comes from, 0 for none; None where it does not say."""
+    return _number(text) if text else None
 
 
 class _Attention:
@@ -379,6 +381,13 @@ class _Attention:
         base = order_of(json.dumps(stated)) if stated else partial_values(one.partial)
         return fields_of(base, one.problems, self.language_of(visit), carrier=one.carrier)
 
+    def as_seen(self, one: ShownNotification, message: ShownMessage, seen: int | None) -> ShownNotification:
+        """The notification with the correction of this number in force, 0 for none; None: as it is now."""
+        if seen is None or seen == (one.correction or 0):
+            return one
+        order = next((each.order for each in self.store.corrections_of(message.id) if each.id == seen), None)
+        return replace(one, correction=seen or None, corrected_order=order)
+
     def page(
         self,
         request: Request,
@@ -418,7 +427,7 @@ class _Attention:
             corrections=self.store.corrections_of(message.id),
             events=self.store.notification_events(message.id),
             order_ids=self._order_ids(message),
-            refusal=" ".join(elsewhere) if faults else str(error) if error else None,
+            refusal=" ".join(elsewhere) if faults else _words(error, Texts(visit.locale)) if error else None,
             asked=asked,
             typed_in=lambda form, one: (
                 asked.typed if asked and (asked.form, asked.notification) == (form, one.notification) else {}
@@ -480,6 +489,26 @@ def _tab(asked: str, view: MailView | None) -> str:
         return "header"
     there: Iterable[str] = ("html",) * bool(view.pages) + ("text",) * bool(view.texts) + ("header", "files")
     return asked if asked in there else next(iter(there))
+
+
+def _order_named(text: str) -> int | str:
+    """The number of an order; its id where it is given as `id:7`, as the refusal of a number names it that several
+    have."""
+    text = text.strip()
+    return (id_of(text.removeprefix("id:")) if text.startswith("id:") else None) or text
+
+
+def _words(error: IonError, texts: Texts) -> str:
+    """Why something was not done."""
+    match error:
+        case OtherCorrectionError():
+            return texts("attention.other_correction")
+        case NotNamedError():
+            return texts("attention.not_named")
+        case NoSuchOrderError():
+            return texts("attention.no_such_order")
+        case _:
+            return str(error)
 
 
 def _number(text: str) -> int:

@@ -15,12 +15,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ion.errors import OrderErasedError, StoreError
-from ion.store import NoSuchOrderError, OrderBatch, OrderDetail, OtherNumberError, ShownEvent, ShownRevision
+from ion.store import (
+    NoSuchOrderError,
+    OrderBatch,
+    OrderDetail,
+    OtherNumberError,
+    OtherRevisionError,
+    ShownEvent,
+    ShownRevision,
+)
 from ion.store.batches import LEFT_OUT
 from ion.store.entries import MAX_NUMBER
 from ion.web.order_sheet import sheet_of, shown_changes
 from ion.web.pages import Pages
 from ion.web.requested import id_of
+from ion.web.texts import Texts
 from ion.web.visits import Visit
 
 SOURCE = "staff page"
@@ -70,14 +79,25 @@ def order_routes(pages: Pages) -> APIRouter:
         order_id: str,
         number: Annotated[str, Form()] = "",
         replace: Annotated[str, Form()] = "",
+        revision: Annotated[str, Form()] = "",
     ) -> Response:
         detail = found(merchant, order_id)
         try:
             said = store.mark_entered(
-                merchant, detail.listed.id, number, by=visit.user.name, source=SOURCE, replace=bool(replace)
+                merchant,
+                detail.listed.id,
+                number,
+                by=visit.user.name,
+                source=SOURCE,
+                replace=bool(replace),
+                seen=id_of(revision),  # the one on the page: a later one is not what was typed into the shop
             )
         except (NoSuchOrderError, OrderErasedError) as error:  # erased in this moment
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order") from error
+        except OtherRevisionError:
+            problem = Texts(visit.locale)("order.other_revision")
+            now, status = found(merchant, order_id), HTTPStatus.CONFLICT
+            return show(request, visit, merchant, now, status=status, problem=problem, number=number)
         except StoreError as error:
             is_other = isinstance(error, OtherNumberError)
             return show(

@@ -103,7 +103,7 @@ class Visits:
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin")
         hosts = {request.headers.get("host"), urlsplit(self._settings.web_url or "").netloc or None}
-        if site not in ("same-origin", "none") or (origin is not None and urlsplit(origin).netloc not in hosts):
+        if site not in ("same-origin", "none") or (origin is not None and _host_of(origin) not in hosts):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
                 "this came from another site's page; open the page here, and send it again "
@@ -143,6 +143,14 @@ class AllowedToChange(Allowed):
                 HTTPStatus.FORBIDDEN, "this form is of an older session; open its page again, and send it from there"
             )
         return visit
+
+
+def _host_of(origin: str) -> str:
+    """The host and port that an origin names; "" where it names none, or is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def csrf_of(token: str) -> str:
