@@ -302,7 +302,7 @@ def test_a_correction_begins_with_the_one_before_and_the_newest_is_taken_back_fi
     assert store.shown_notification(number).notifications[0].correction == first.id
     store.release_notification(number, by="Ana")
     assert [one.delivery.city for one in exported(store)] == ["Wien"]
-    with pytest.raises(StoreError, match="undo that first"):
+    with pytest.raises(StoreError, match="undo that decision first"):
         store.undo_correction(first.id, by="Ana")
     with pytest.raises(StoreError, match="does not wait"):
         store.correct_notification(number, {"delivery.city": "Graz"}, by="Ana")
