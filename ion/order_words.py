@@ -43,6 +43,12 @@ def typed_words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chunk for chunk in chunks if chunk))[:MOST_TYPED]
 
 
+def whole_word(number: str) -> str | None:
+    """The word that all of a number gives, alike for whatever `number_words` does not tell apart; None for a number
+    without letters and digits."""
+    return next(_from_each_piece(number), None)
+
+
 def folded(text: str) -> str:
     """The text without regard to case, accents and other marks, and forms of one letter (NFKD)."""
     text = text.casefold()

@@ -71,6 +71,8 @@ def test_unknown_skus_come_with_the_number_of_orders_most_first(store: Store) ->
     come(store, "3", ("ZZ-9", "Test"), test=True)
     store.load_catalogue("default", [MUG])
     assert store.unknown_skus("default") == (UnknownSku("CD-2", "Tea cup", 2), UnknownSku("EF-3", "Pot", 1))
+    assert store.unknown_skus("default", newest=2) == (UnknownSku("CD-2", "Tea cup", 1), UnknownSku("EF-3", "Pot", 1))
+    assert store.unknown_skus("default", newest=1) == ()
     store.load_catalogue("default", [Item("CD-2"), Item("EF-3")])
     assert store.unknown_skus("default") == ()
 

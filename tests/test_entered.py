@@ -23,9 +23,11 @@ from ion.store import (
     KnownOrder,
     NoSuchOrderError,
     OtherNumberError,
+    PendingOrder,
     Store,
     Subject,
     WrittenFile,
+    entries,
     folded_number,
     open_store,
 )
@@ -625,6 +627,43 @@ def test_pairs_that_contradict_each_other_or_what_is_known_are_told() -> None:
 
 def test_numbers_are_folded_alike_everywhere() -> None:
     assert {folded_number(one) for one in ("GE-1", "ge1", "# G\u00a0E\u20131", "\u200bGE\u22121")} == {"ge1"}
+
+
+@pytest.mark.parametrize("typed", ["GE-77/1", "ge77/1", "#G E 77/1", "GE\u201377/1"])
+def test_an_order_is_meant_by_its_number_however_it_is_typed(store: Store, typed: str) -> None:
+    come(store, an_order("GE-77/1"))
+    come(store, an_order("GE-77.1"))  # told apart, though both have the same letters and digits
+    assert store.mark_entered("default", typed, "1", by="Ana", source="page").order_number == "GE-77/1"
+
+
+@pytest.mark.parametrize("number", ["\N{SNOWMAN}/\N{SNOWMAN}", "n" * 60 + "1"])
+def test_an_order_is_meant_by_a_number_that_no_word_is_made_of_whole(store: Store, number: str) -> None:
+    come(store, an_order("n" * 60 + "2"))
+    come(store, an_order(number))
+    assert store.mark_entered("default", number, "1", by="Ana", source="page").order_number == number
+
+
+def test_an_order_is_meant_by_a_number_that_is_a_word_of_many_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "_MOST_MEANT", 1)
+    for number in ("1", "2", "3"):
+        come(store, an_order(number, lines=(LineItem(sku="2", quantity=1),)))
+    assert store.mark_entered("default", "2", "1001", by="Ana", source="page").order_number == "2"
+
+
+def test_what_is_pending_comes_page_by_page(store: Store) -> None:
+    for number in range(7):
+        come(store, an_order(f"GE-{number}"))
+    store.mark_entered("default", "GE-1", "1", by="Ana", source="page")
+    come(store, an_order("GE-1", lines=(LineItem(sku="other", quantity=9),)), revision=2)
+    store.mark_entered("default", "GE-3", "3", by="Ana", source="page")
+    whole = store.pending("default")
+    assert [one.order_number for one in whole] == ["GE-0", "GE-2", "GE-4", "GE-5", "GE-6", "GE-1"]
+    paged: list[PendingOrder] = []
+    while page := store.pending("default", after=(paged[-1].waiting_since, paged[-1].id) if paged else None, limit=2):
+        paged += page
+    assert tuple(paged) == whole == store.pending()
 
 
 # Commands

@@ -115,9 +115,9 @@ class Catalogues(Database):
         with self.reading() as connection:
             return {row.sku: _article(row) for row in connection.execute(query)}
 
-    def unknown_skus(self, merchant: str) -> tuple[UnknownSku, ...]:
-        """SKUs of the merchant's orders that its catalogue does not know, those of most orders first. Test orders do
-        not count. Raises UnknownMerchantError."""
+    def unknown_skus(self, merchant: str, *, newest: int | None = None) -> tuple[UnknownSku, ...]:
+        """SKUs of the merchant's orders, or of so many of its newest ones, that its catalogue does not know, those of
+        most orders first. Test orders do not count. Raises UnknownMerchantError."""
         order, line, item = tables.OrderRow, tables.OrderLine, tables.CatalogueItem
         known = sa.exists().where(col(item.merchant) == merchant, col(item.sku) == col(line.sku))
         counted: Any = (
@@ -128,6 +128,7 @@ class Catalogues(Database):
             )
             .join(order, col(order.id) == col(line.order_id))
             .where(col(order.merchant) == merchant, col(order.test).is_(False), col(line.sku).is_not(None), ~known)
+            .where(*_newest(merchant, newest))
             .group_by(col(line.sku))
             .subquery()
         )
@@ -162,3 +163,14 @@ def _values(item: Article) -> tuple[str | None, ...]:
 
 def _weight(stored: str | None) -> Decimal | None:
     return None if stored is None else read_decimal(stored)
+
+
+def _newest(merchant: str, number: int | None) -> tuple[Any, ...]:
+    if number is None:
+        return ()
+    table = tables.OrderRow
+    other = sa.orm.aliased(table)
+    is_it = (col(other.merchant) == merchant, col(other.erased_at).is_(None))
+    last = sa.select(col(other.id)).where(*is_it).order_by(col(other.id).desc()).limit(1).offset(number)
+    # Of erased orders there are no lines; with that said, an index has the orders from one on.
+    return (col(table.id) > sa.func.coalesce(last.scalar_subquery(), 0), col(table.erased_at).is_(None))

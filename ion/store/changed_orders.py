@@ -11,7 +11,9 @@ from ion.content import order_of
 from ion.order import Order
 from ion.store import tables
 from ion.store.engine import Database
-from ion.store.entries import changed_since_batch, changed_since_entry, orders_with_history
+from ion.store.entries import MAY_BE_CHANGED, changed_since_batch, changed_since_entry, orders_with_history
+from ion.store.plain_sql import PlainSql
+from ion.store.published import chunks
 from ion.store.types import OrderState
 
 
@@ -48,12 +50,11 @@ class ChangedOrders(Database):
         """The orders (id and number) that say something else now than when they were entered in the shop, in the order
         they first came. Test orders are left out."""
         table = tables.OrderRow
-        # No order is changed without the flag, so the events of few are looked at.
-        query = _orders(merchant).where(
-            col(table.state) == OrderState.ENTERED.value, col(table.amended).is_(True), col(table.test).is_(False)
-        )
         with self.reading() as connection:
-            rows = connection.execute(query.order_by(col(table.id))).all()
+            ids = [order_id for (order_id,) in PlainSql(connection).rows(_ENTERED, merchant)]
+            rows: list[Any] = []
+            for some in chunks(ids):
+                rows += connection.execute(_orders(merchant).where(col(table.id).in_(some)).order_by(col(table.id)))
         return tuple((row.id, row.order_number) for row in rows if changed_since_entry(row))
 
     def next_to_enter(self, merchant: str, after: int) -> int | None:
@@ -70,6 +71,9 @@ class ChangedOrders(Database):
         )
         with self.reading() as connection:
             return connection.execute(query).scalar()
+
+
+_ENTERED = f"SELECT id FROM orders WHERE merchant = ? AND {MAY_BE_CHANGED} ORDER BY id"  # noqa: S608  # ours
 
 
 def _orders(merchant: str) -> "sa.Select[*tuple[Any, ...]]":

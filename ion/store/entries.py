@@ -13,7 +13,7 @@ entered and for no other: a change that the shop does not have stays due.
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -24,11 +24,12 @@ from sqlmodel import col
 
 from ion.errors import OrderErasedError, StoreError
 from ion.order import canonical_text, read_decimal
+from ion.order_words import whole_word
 from ion.store import tables
 from ion.store.batches import LEFT_OUT
 from ion.store.engine import Database
 from ion.store.merchants import lock_merchant
-from ion.store.order_search import keep_words_again
+from ion.store.order_search import ids_with_word, keep_words_again
 from ion.store.plain_sql import PlainSql
 from ion.store.types import OrderState, utc_now
 
@@ -39,6 +40,29 @@ MAX_NUMBER = 100
 _NOT_TOLD_APART = re.compile(r"[\s#\u2010-\u2015\u2212-]")
 _ROWS_AT_ONCE = 500
 _NAMED_AT_MOST = 5
+_MANY = 2**62
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+
+MAY_BE_CHANGED = """
+    amended AND erased_at IS NULL AND state = 'entered' AND NOT test AND NOT coalesce((
+        SELECT event.revision = orders.revision AND event.at >= orders.applied_at FROM order_event AS event
+        WHERE event.order_id = orders.id AND event.what = 'entered' ORDER BY event.id DESC LIMIT 1
+    ), FALSE)
+"""
+"""The condition that an entered order of the table `orders` may have changed since (`changed_since_entry` tells): no
+order has without the flag, nor where what was entered last is the newest revision as it stands. Two indexes have all
+that it asks for, so that it is quick where many orders were ever amended."""
+
+_WAITING = f"""
+    SELECT since, id FROM (
+        SELECT id, created_at AS since FROM orders
+        WHERE merchant IN ({{merchants}}) AND state IN ('new', 'exported') AND NOT test AND erased_at IS NULL
+        UNION ALL
+        SELECT id, applied_at FROM orders WHERE merchant IN ({{merchants}}) AND {MAY_BE_CHANGED}
+    ) AS waiting
+    WHERE since <= ? AND (since, id) > (?, ?) ORDER BY since, id LIMIT ?
+"""  # noqa: S608  # ours
+_MOST_MEANT = 1_000  # with more, the number is a usual word: then all orders are looked at
 
 
 class NoSuchOrderError(StoreError):
@@ -232,22 +256,37 @@ class Entries(Database):
                 amended=changed_since_entry(row),
             )
 
-    def pending(self, merchant: str | None = None, *, older_than: timedelta | None = None) -> tuple[PendingOrder, ...]:
+    def pending(
+        self,
+        merchant: str | None = None,
+        *,
+        older_than: timedelta | None = None,
+        after: tuple[datetime, int] | None = None,
+        limit: int | None = None,
+    ) -> tuple[PendingOrder, ...]:
         """What is still to be entered in the shop, the longest waiting first: of one merchant or all, with `older_than`
-        only what has waited at least so long. Test orders and erased ones are left out."""
-        table = tables.OrderRow
-        # An entered order was changed by a revision only where the flag is set; which one, the events tell.
-        waits = sa.or_(col(table.state) != OrderState.ENTERED.value, col(table.amended).is_(True))
-        query = orders_with_history().where(waits, col(table.test).is_(False), col(table.erased_at).is_(None))
-        if merchant is not None:
-            query = query.where(col(table.merchant) == merchant)
+        only what has waited at least so long; up to `limit`, and only those behind the one that has waited since
+        `after` (aware) and has that id. Test orders and erased ones are left out."""
+        table, found = tables.OrderRow, list[PendingOrder]()
+        latest = _LAST if older_than is None else utc_now() - older_than
+        behind: Any = after or (_FIRST, 0)
+        at_once = _MANY if limit is None else limit
+        merchants = "SELECT name FROM merchant" if merchant is None else "SELECT ?"
+        waiting = _WAITING.format(merchants=merchants)
+        whose = () if merchant is None else (merchant,)
         with self.reading() as connection:
-            rows = connection.execute(query).all()
-        found = [_pending(row) for row in rows if row.state != OrderState.ENTERED or changed_since_entry(row)]
-        if older_than is not None:
-            latest = utc_now() - older_than
-            found = [one for one in found if one.waiting_since <= latest]
-        return tuple(sorted(found, key=lambda one: (one.waiting_since, one.id)))
+            sql = PlainSql(connection)
+            while len(found) < at_once:
+                places = sql.rows(waiting, *whose, *whose, latest, *behind, at_once)
+                for start in range(0, len(places), _ROWS_AT_ONCE):
+                    some = [order_id for _, order_id in places[start : start + _ROWS_AT_ONCE]]
+                    rows = connection.execute(orders_with_history().where(col(table.id).in_(some)))
+                    by_id = {row.id: row for row in rows}
+                    found += (_pending(row) for order_id in some if _is_pending(row := by_id[order_id]))
+                if len(places) < at_once:
+                    break
+                behind = places[-1]
+        return tuple(found[:limit])
 
     def known_orders(self, merchant: str) -> tuple[KnownOrder, ...]:
         """All orders of a merchant that are not erased, by what a shop's files can name them."""
@@ -393,6 +432,10 @@ def _says_otherwise(row: Any, revision: int | None, sha256: str | None, at: date
     return bool(row.applied_at > at)
 
 
+def _is_pending(row: Any) -> bool:
+    return row.state != OrderState.ENTERED or changed_since_entry(row)
+
+
 def _pending(row: Any) -> PendingOrder:
     entered = row.state == OrderState.ENTERED
     return PendingOrder(
@@ -432,13 +475,7 @@ def order_meant(connection: sa.Connection, merchant: str, order: str | int) -> A
 
 
 def _id_of(connection: sa.Connection, merchant: str, number: str) -> int:
-    table, wanted = tables.OrderRow, folded_number(number)
-    query = sa.select(
-        col(table.id), col(table.platform), col(table.order_number), col(table.merchant_order_number)
-    ).where(col(table.merchant) == merchant)
-    # An option of the statement: as one of the connection it would hold for what is written afterwards, too.
-    rows = connection.execute(query.order_by(col(table.id)).execution_options(yield_per=_ROWS_AT_ONCE))
-    found = [row for row in rows if wanted and wanted in (folded_number(one) for one in row[2:] if one)]
+    found = orders_of_number(connection, merchant, number)
     if not found:
         raise NoSuchOrderError(f"merchant {merchant} has no order {number[:MAX_NUMBER]!r}; `ion pending` shows orders")
     if len(found) > 1:
@@ -446,6 +483,30 @@ def _id_of(connection: sa.Connection, merchant: str, number: str) -> int:
         more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
         raise AmbiguousOrderError(f"{number[:MAX_NUMBER]!r} names {len(found)} orders: {named}{more}; give an id")
     return int(found[0].id)
+
+
+def orders_of_number(connection: sa.Connection, merchant: str, number: str) -> list[Any]:
+    """The orders, erased ones too, that have this number, as `folded_number` compares them, from the platform or from
+    the merchant: `id`, `platform`, `order_number` and `merchant_order_number` of each, by id."""
+    table, wanted = tables.OrderRow, folded_number(number)
+    some: list[int] | None = None  # what has neither letter nor digit is found by no word
+    if (word := whole_word(canonical_text(number) or "")) is not None:
+        some = ids_with_word(PlainSql(connection), merchant, word)
+    if not wanted:
+        return []
+    may_be_it: list[Any] = [sa.true()]
+    if some is not None and len(some) <= _MOST_MEANT:
+        no_word_finds_it = col(table.erased_at).is_not(None)
+        # Asked apart, and not for none: SQLite would look at all orders.
+        may_be_it = [*([col(table.id).in_(some)] if some else ()), no_word_finds_it]
+    query: sa.Select[*tuple[Any, ...]] = sa.select(
+        col(table.id), col(table.platform), col(table.order_number), col(table.merchant_order_number)
+    ).where(col(table.merchant) == merchant)
+    # An option of the statement: as one of the connection it would hold for what is written afterwards, too.
+    query = query.execution_options(yield_per=_ROWS_AT_ONCE)
+    rows = (row for each in may_be_it for row in connection.execute(query.where(each)))
+    found = (row for row in rows if wanted in (folded_number(one) for one in row[2:] if one))
+    return sorted(found, key=lambda row: row.id)
 
 
 def _set(connection: sa.Connection, order_id: int, state: OrderState, number: str | None) -> None:

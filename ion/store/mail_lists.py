@@ -11,6 +11,7 @@ from sqlmodel import col
 
 from ion.store import tables
 from ion.store.engine import Database
+from ion.store.entries import orders_of_number
 from ion.store.notification_events import WAITING
 from ion.store.privacy import ERASED
 from ion.store.types import MessageState, NotificationState
@@ -78,24 +79,25 @@ class MailLists(Database):
         the one of this id, in the order of the list.
         """
         message = tables.Message
-        query = sa.select(
-            col(message.id), col(message.received_at), col(message.door), col(message.state), col(message.mail_from)
-        ).where(col(message.merchant) == merchant)
-        if which != "all":
-            query = query.where(
-                col(message.id).in_(_waiting(merchant, why) if which == "waiting" else _decided(merchant))
-            )
-        if number is not None:
-            is_it: Any = col(message.id).in_(_of_order(merchant, number))
-            if re.fullmatch("[1-9][0-9]{0,9}", number) and int(number) <= _MOST_ID:
-                is_it |= col(message.id) == int(number)
-            query = query.where(is_it)
+        listed: dict[Which, Any] = {"waiting": _waiting(merchant, why), "decided": _decided(merchant)}
+        ids = listed.get(which, sa.select(col(message.id).label("id")).where(col(message.merchant) == merchant))
         oldest_first = which == "waiting"
+        # First the ids, because a database that looks at messages in their order looks at them all.
+        (each,) = ids.subquery().c
+        query = sa.select(each).order_by(each if oldest_first else each.desc()).limit(limit)
         if beyond is not None:
-            query = query.where(col(message.id) > beyond if oldest_first else col(message.id) < beyond)
-        in_order = col(message.id) if oldest_first else col(message.id).desc()
+            query = query.where(each > beyond if oldest_first else each < beyond)
         with self.reading() as connection:
-            rows = connection.execute(query.order_by(in_order).limit(limit)).all()
+            if number is not None:
+                query = query.where(each.in_(_told_by(connection, merchant, number)))
+            rows = connection.execute(
+                sa.select(
+                    col(message.id), col(message.received_at), col(message.door), col(message.state),
+                    col(message.mail_from),
+                )
+                .where(col(message.id).in_(connection.execute(query).scalars().all()))
+                .order_by(col(message.id) if oldest_first else col(message.id).desc())
+            ).all()  # fmt: skip
             found = _notifications(connection, [row.id for row in rows])
         return tuple(
             ListedMail(row.id, row.received_at, row.door, row.state, row.mail_from, found.get(row.id, ()))
@@ -205,28 +207,27 @@ def _held(merchant: str) -> tuple[Any, ...]:
 
 def _decided(merchant: str) -> Any:
     table, event, message = tables.Notification, tables.NotificationEvent, tables.Message
+    # Not joined: the merchant's messages are many, what somebody decided is little.
+    of_merchant = sa.exists().where(col(message.id) == col(event.message_id), col(message.merchant) == merchant)
     return (
         sa.select(col(event.message_id))
-        .join(message, col(message.id) == col(event.message_id))
-        .where(col(message.merchant) == merchant)
+        .where(of_merchant)
         .union(
             sa.select(col(table.message_id)).where(col(table.merchant) == merchant, col(table.decision).is_not(None))
         )
     )
 
 
-def _of_order(merchant: str, order_number: str) -> Any:
-    table, order = tables.Notification, tables.OrderRow
-    by_number = sa.select(col(table.message_id)).where(
-        col(table.merchant) == merchant, col(table.order_number) == order_number
-    )
-    joined = (
-        sa.select(col(table.message_id))
-        .join(order, col(order.id) == col(table.order_id))
-        .where(col(order.merchant) == merchant)
-        .where(sa.or_(col(order.order_number) == order_number, col(order.merchant_order_number) == order_number))
-    )
-    return by_number.union(joined)
+def _told_by(connection: sa.Connection, merchant: str, number: str) -> set[int]:
+    """The message with this id, and those that tell of an order of this number."""
+    table, found = tables.Notification, set[int]()
+    if re.fullmatch("[1-9][0-9]{0,9}", number) and int(number) <= _MOST_ID:
+        found.add(int(number))
+    orders = [order.id for order in orders_of_number(connection, merchant, number)]
+    for is_it in (col(table.order_number) == number, *(col(table.order_id) == order_id for order_id in orders)):
+        query = sa.select(col(table.message_id)).where(col(table.merchant) == merchant, is_it)
+        found |= set(connection.execute(query).scalars())
+    return found
 
 
 def _notifications(connection: sa.Connection, message_ids: list[int]) -> Mapping[int, tuple[ListedNotification, ...]]:

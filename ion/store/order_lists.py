@@ -4,9 +4,10 @@ Newest first is by id, which grows with each order that comes. A page is found b
 one ended; what arrives meanwhile stands before all pages, so nothing is shown twice or passed over.
 
     no words    the index of the rarest filter is walked until the page is full
-    words       the newest `_WALKED` orders of that walk are looked at for them, and as many again as should fill the
-                page: words that many orders have are found there at once, while the index of words would gather all
-                of these orders first; what few orders have is then asked of that index
+    words       the index of words, where it gives its orders one by one (`kept_words`). Where it does not, or where
+                there are filters too, the newest `_WALKED` orders of the walk are looked at for them first, and as many
+                again as should fill the page: words that many orders have are found there at once, while the index
+                would gather all of these orders first; what few orders have is then asked of the index
 """
 # ruff: noqa: S608  # statements are put together of names of ours; values are always parameters
 
@@ -29,7 +30,7 @@ from ion.order_words import typed_words
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.entries import changed_since_entry, orders_with_history
-from ion.store.order_search import asked_of_index, with_all
+from ion.store.order_search import asked_of_index, kept_words, marks_no_other, with_all
 from ion.store.orders import ExportOrder, export_columns, export_order
 from ion.store.plain_sql import PlainSql
 from ion.store.published import chunks
@@ -216,7 +217,7 @@ class OrderLists(Database):
     ) -> tuple[int, bool]:
         """How many orders are meant, and whether that is all: no more than `at_most` are counted."""
         with self._asked(merchant, filters) as asked:
-            found = len(asked.ids(at_most + 1))
+            found = asked.count(at_most + 1)
         return min(found, at_most), found <= at_most
 
     def counted_ids(self, merchant: str, filters: OrderFilters, ids: Iterable[int]) -> tuple[int, ...]:
@@ -277,7 +278,8 @@ class _Asked:
         self.merchant = merchant
         self.words = typed_words(filters.text)
         self._sql = PlainSql(connection)
-        self._filters = filters
+        self.kept = kept_words(self._sql, merchant, self.words) if self.is_sqlite else {}
+        self.filters = filters
         self._since, self._until = _utc(filters.received_from), _utc(filters.received_to)
         self._first, self._last = self._ids_of_days()
         self._indexes: dict[tuple[OrderState, ...], str] = {}
@@ -292,14 +294,24 @@ class _Asked:
             return (found[::-1] if newest_first else found)[:limit]
         found = []
         # An index has the ids of one state in order, not those of two.
-        for state in dict.fromkeys(self._filters.states) or (None,):
+        for state in dict.fromkeys(self.filters.states) or (None,):
             way = _Way(self, low, high, newest_first, () if state is None else (state,))
             found += way.with_words(limit) if self.words else way.walked(limit)
         return sorted(found, reverse=newest_first)[:limit]
 
+    def count(self, limit: int) -> int:
+        """How many orders are meant, no more than `limit`."""
+        asked = replace(self.filters, text="")
+        by_words_alone = self.words and all(self.kept.get(word) for word in self.words) and asked == OrderFilters()
+        if by_words_alone and marks_no_other(self._sql, self.merchant):
+            query = asked_of_index(self.merchant, self.words, self.kept, is_sqlite=self.is_sqlite)
+            statement = "SELECT 1 FROM order_words_index WHERE order_words_index MATCH ? LIMIT ?"
+            return self.numbers(f"SELECT count(*) FROM ({statement})", query, limit)[0]
+        return len(self.ids(limit))
+
     def among(self, ids: Sequence[int]) -> list[int]:
         """Those of the ids that are meant, the smallest first."""
-        conditions, values = self.conditions(self._filters.states)
+        conditions, values = self.conditions(self.filters.states)
         with_words, words = self.with_all(self.words)
         table = f"orders AS o {'NOT INDEXED' if self.is_sqlite else ''}"
         found: list[int] = []
@@ -324,7 +336,7 @@ class _Asked:
 
     def conditions(self, states: Sequence[OrderState]) -> tuple[str, list[Any]]:
         """What has to hold of the row `o` of `orders`, apart from the words, and the values in it."""
-        asked = self._filters
+        asked = self.filters
         conditions: list[str] = ["o.merchant = ?", "o.erased_at IS NULL"]
         values: list[Any] = [self.merchant]
         if states:
@@ -360,14 +372,12 @@ class _Asked:
 
     def _shortest(self, states: tuple[OrderState, ...]) -> str:
         ways: dict[str, tuple[str, list[Any]]] = {
-            f"ix_orders_listed_{flag}": (f"o.{flag}", [])
-            for flag in tables.LISTED_FLAGS
-            if getattr(self._filters, flag)
+            f"ix_orders_listed_{flag}": (f"o.{flag}", []) for flag in tables.LISTED_FLAGS if getattr(self.filters, flag)
         }
         if states:
             ways["ix_orders_listed_state"] = ("o.state = ?", [states[0].value])
-        if self._filters.country is not None:
-            ways["ix_orders_listed_country"] = ("o.destination_country = ?", [self._filters.country])
+        if self.filters.country is not None:
+            ways["ix_orders_listed_country"] = ("o.destination_country = ?", [self.filters.country])
         if len(ways) < 2:
             return next(iter(ways), "ix_orders_listed")
 
@@ -383,10 +393,10 @@ class _Asked:
 
     def _of_small_batch(self) -> list[int] | None:
         """The orders of the batch that is asked for, where they are few."""
-        if self._filters.batch is None:
+        if self.filters.batch is None:
             return None
         members = "SELECT order_id FROM batch_order WHERE batch_id = ? LIMIT ?"
-        found = self.numbers(members, self._filters.batch, _FEW)
+        found = self.numbers(members, self.filters.batch, _FEW)
         return found if len(found) < _FEW else None
 
     def _ids_of_days(self) -> tuple[int, int]:
@@ -441,6 +451,11 @@ class _Way:
 
     def with_words(self, limit: int) -> list[int]:
         """The same with the words, by the shortest way."""
+        kept = self.asked.kept
+        if not all(kept.get(word, True) for word in self.asked.words):
+            return []
+        if len(kept) == len(self.asked.words) and not self._is_narrow:
+            return self._in_index(limit, self.asked.words)
         found: list[int] = []
         way, length = self, _WALKED
         for _ in range(2):
@@ -456,7 +471,10 @@ class _Way:
             length = 2 * (limit - len(found)) * length // max(len(more), 1)
             if length > way._span() * min(counts.values()) // _LOOKED_AT:
                 break
-        return found + way._in_index(limit - len(found), counts)
+        # To gather all orders with a common word takes long, and leaves few out.
+        most = max(min(counts.values()), _LOOKED_AT // 100)
+        rare = [word for word in self.asked.words if word in kept or counts.get(word, most + 1) <= most]
+        return found + way._in_index(limit - len(found), rare)
 
     def _until(self, end: int) -> "tuple[_Way, _Way]":
         if self.newest_first:
@@ -473,15 +491,12 @@ class _Way:
             *(*values, *words, limit),
         )
 
-    def _in_index(self, limit: int, counts: dict[str, int]) -> list[int]:
-        """Those that have the words, by the index of words. `counts`: as `_counts` gives them."""
+    def _in_index(self, limit: int, rare: Sequence[str]) -> list[int]:
+        """Those that have the words, the `rare` ones by the index of words."""
         conditions, values = self.asked.conditions(self.states)
-        # To gather all orders with a common word takes long, and leaves few out.
-        most = max(min(counts.values()), _LOOKED_AT // 100)
-        rare = [word for word, number in counts.items() if number <= most]
-        others = [word for word in self.asked.words if word not in rare]
-        with_words, words = self.asked.with_all(others)
-        query = asked_of_index(self.asked.merchant, rare, is_sqlite=self.asked.is_sqlite)
+        rare = sorted(rare, key=len)[-_MOST_IN_INDEX:]
+        with_words, words = self.asked.with_all([word for word in self.asked.words if word not in rare])
+        query = asked_of_index(self.asked.merchant, rare, self.asked.kept, is_sqlite=self.asked.is_sqlite)
         if not self.asked.is_sqlite:
             return self.asked.numbers(
                 "SELECT o.id FROM order_words AS word JOIN orders AS o ON o.id = word.order_id"
@@ -489,7 +504,7 @@ class _Way:
                 f" AND {with_words} AND {conditions} AND o.id BETWEEN ? AND ? {self._order} LIMIT ?",
                 *(query, *words, *values, self.low, self.high, limit),
             )
-        to_words = "CROSS JOIN order_words AS word ON word.order_id = found.rowid" if others else ""
+        to_words = "CROSS JOIN order_words AS word ON word.order_id = found.rowid" if words else ""
         # `+`: else SQLite takes the bounds of the one for those of the other, and walks between them for each.
         return self.asked.numbers(
             "SELECT found.rowid FROM order_words_index AS found"
@@ -512,6 +527,12 @@ class _Way:
             *(*(value for _, patterns in each for value in patterns), *values, _LOOKED_AT),
         )
         return dict(zip(words, found, strict=True))
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether a filter may leave out most orders that have the words; those of a time lie beside each other."""
+        asked = replace(self.asked.filters, text="", received_from=None, received_to=None)
+        return asked != OrderFilters()
 
     def _span(self) -> int:
         """At most how many orders this way has, of whatever merchant."""

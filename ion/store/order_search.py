@@ -10,7 +10,7 @@ costs nothing to another. Two merchants may have the same letter; whoever asks c
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
@@ -44,7 +44,7 @@ def marked(merchant: str, words: str) -> str:
     return " ".join(f"{mark}{word}" for word in dict.fromkeys(words.split()))
 
 
-@lru_cache
+@lru_cache(4096)
 def _mark(merchant: str) -> str:
     return chr(_FIRST_MARK + int.from_bytes(sha256(merchant.encode()).digest()[:4]) % _MARKS)
 
@@ -63,11 +63,59 @@ def with_all(merchant: str, words: Sequence[str]) -> tuple[str, list[str]]:
     return " AND ".join(["' ' || word.words LIKE ?"] * len(words)) or "TRUE", [f"% {mark}{word}%" for word in words]
 
 
-def asked_of_index(merchant: str, words: Sequence[str], *, is_sqlite: bool) -> str:
-    """What is asked of the index: FTS5's query, or PostgreSQL's."""
+def kept_words(sql: PlainSql, merchant: str, words: Sequence[str]) -> dict[str, list[str]]:
+    """SQLite: those of the words that only a few kept ones begin with, and these, as `marked` marks them.
+
+    FTS5 gathers all orders with the beginning of a word before it tells the first; with a whole word, it tells one
+    after the other, and passes over what another word leaves out. So a few whole words are asked for instead.
+    """
+    mark = _mark(merchant)
+    kept: dict[str, list[str]] = {}
+    for word in sorted(words, key=len)[-_MOST_LOOKED_UP:]:
+        found: list[str] = []
+        at = f"{mark}{word}"
+        while (row := sql.rows(_NEXT_WORD, at, f"{mark}{word}{_HIGHEST}")) and len(found) < _FEW_WORDS:
+            found.append(row[0][0])
+            at = f"{found[-1]}0"  # no letter or digit is below it
+        if not row:
+            kept[word] = found
+    return kept
+
+
+def ids_with_word(sql: PlainSql, merchant: str, word: str) -> list[int]:
+    """The ids of the orders, of this merchant or another with the same letter, that have a word as it is."""
+    marked_word = f"{_mark(merchant)}{word}"
+    if sql.is_sqlite:
+        rows = sql.rows("SELECT rowid FROM order_words_index WHERE order_words_index MATCH ?", f'"{marked_word}"')
+    else:
+        rows = sql.rows(
+            "SELECT order_id FROM order_words WHERE array_to_tsvector(string_to_array(words, ' ')) @@ ?::tsquery",
+            f"'{marked_word}'",
+        )
+    return [order_id for (order_id,) in rows]
+
+
+def marks_no_other(sql: PlainSql, merchant: str) -> bool:
+    """Whether no other merchant has this one's letter."""
+    return all(_mark(name) != _mark(merchant) for (name,) in sql.rows("SELECT name FROM merchant") if name != merchant)
+
+
+_FEW_WORDS = 24
+_MOST_LOOKED_UP = 20
+_HIGHEST = chr(0x10FFFF)
+# Each row of the table is one word in one order: the first is found at once, however many orders have the word.
+_NEXT_WORD = "SELECT term FROM order_words_kept WHERE term >= ? AND term < ? LIMIT 1"
+
+
+def asked_of_index(merchant: str, words: Sequence[str], kept: Mapping[str, Sequence[str]], *, is_sqlite: bool) -> str:
+    """What is asked of the index: FTS5's query, or PostgreSQL's. `kept`: as `kept_words` gives it."""
     mark = _mark(merchant)
     if is_sqlite:
-        return " AND ".join(f'"{mark}{word}"*' for word in words)
+        each = {
+            word: " OR ".join(f'"{one}"' for one in kept[word]) if word in kept else f'"{mark}{word}"*'
+            for word in words
+        }
+        return " AND ".join(f"({asked})" for asked in each.values())
     return " & ".join(f"'{mark}{word}':*" for word in words)
 
 

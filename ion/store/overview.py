@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from ion.store import tables
 from ion.store.engine import Database
+from ion.store.plain_sql import PlainSql
 from ion.store.types import MessageState, NotificationState
 
 
@@ -19,16 +20,30 @@ class LastMail:
     door: str
 
 
+# From each country to the next one in the index: DISTINCT would read an entry for each order.
+_COUNTRIES = """
+    WITH RECURSIVE found (country) AS (
+        SELECT min(destination_country) FROM orders WHERE merchant = ? AND erased_at IS NULL
+        UNION ALL
+        SELECT (
+            SELECT min(destination_country) FROM orders
+            WHERE merchant = ? AND erased_at IS NULL AND destination_country > found.country
+        )
+        FROM found WHERE country IS NOT NULL
+    )
+    SELECT country FROM found WHERE country IS NOT NULL
+"""
+
+
 class Overviews(Database):
     """Each method is one reading transaction and raises StoreError where the database refuses."""
 
     def last_mail(self, merchant: str) -> LastMail | None:
         """The mail of the merchant that came last, orders or not; None where none ever came."""
         message = tables.Message
-        newest = sa.select(sa.func.max(col(message.id))).where(col(message.merchant) == merchant).scalar_subquery()
-        query = sa.select(col(message.received_at), col(message.door)).where(col(message.id) == newest)
+        of_merchant = sa.select(col(message.received_at), col(message.door)).where(col(message.merchant) == merchant)
         with self.reading() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(of_merchant.order_by(col(message.id).desc()).limit(1)).one_or_none()
         return None if row is None else LastMail(*row)
 
     def waiting_counts(self, merchant: str) -> dict[str, int]:
@@ -56,11 +71,8 @@ class Overviews(Database):
 
     def order_countries(self, merchant: str) -> tuple[str, ...]:
         """The countries that the merchant's orders go to, as two letters."""
-        table = tables.OrderRow
-        of_merchant = (col(table.merchant) == merchant, col(table.erased_at).is_(None))
-        query = sa.select(col(table.destination_country)).where(*of_merchant).distinct()
         with self.reading() as connection:
-            return tuple(sorted(code for code in connection.execute(query).scalars() if code))
+            return tuple(code for (code,) in PlainSql(connection).rows(_COUNTRIES, merchant, merchant))
 
     def has_orders(self, merchant: str) -> bool:
         """Whether the merchant has, or had, an order."""

@@ -23,8 +23,8 @@ class PlainSql:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._is_sqlite = connection.dialect.name == "sqlite"
-        self._execute: Any = connection.connection.cursor().execute if self._is_sqlite else connection.exec_driver_sql
+        self.is_sqlite = connection.dialect.name == "sqlite"
+        self._execute: Any = connection.connection.cursor().execute if self.is_sqlite else connection.exec_driver_sql
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
         """All rows that a statement gives: of a SELECT, or of what has RETURNING. A parameter is written `?`."""
@@ -46,7 +46,7 @@ class PlainSql:
 
     def instant(self, stored: Any) -> datetime:
         """An instant that a statement gave, aware."""
-        at = datetime.fromisoformat(stored) if self._is_sqlite else stored
+        at = datetime.fromisoformat(stored) if self.is_sqlite else stored
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
     @contextmanager
@@ -68,7 +68,7 @@ class PlainSql:
             self.run("RELEASE SAVEPOINT one")
 
     def _run(self, statement: str, values: Sequence[Any]) -> Any:
-        if not self._is_sqlite:
+        if not self.is_sqlite:
             return self._execute(_with_psycopg_marks(statement), tuple(values))
         try:
             return self._execute(statement, [_instant(one) if isinstance(one, datetime) else one for one in values])

@@ -138,7 +138,8 @@ class Message(Base, table=True):
     __table_args__ = (
         sa.UniqueConstraint("merchant", "rcpt_to", "sha256"),
         sa.Index(None, "due_at", "id"),
-        sa.Index(None, "state"),
+        sa.Index(None, "state", "merchant"),
+        sa.Index(None, "merchant", "id"),
         sa.CheckConstraint("door IN ('smtp', 'file', 'imap')", name="door"),
         one_of("state", MessageState),
         sa.CheckConstraint("(state = 'claimed') = (claim_token IS NOT NULL)", name="claim_token"),
@@ -198,6 +199,10 @@ LISTED = {
 }
 
 
+# What is asked of all amended orders to find those that the shop has otherwise (see `changed_orders`).
+_WITH_FLAG = {"amended": ("state", "test", "revision", "applied_at")}
+
+
 def _listed(name: str, *columns: str, where: str | None = None) -> sa.Index:
     """An index of the orders that are not erased; with `where`, of those that have a flag, which are few."""
     condition = sa.text(f"{where} AND erased_at IS NULL" if where else "erased_at IS NULL")
@@ -214,8 +219,17 @@ class OrderRow(Base, table=True):
         sa.Index(None, "merchant", "state"),
         *(_listed(name, *columns) for name, columns in LISTED.items()),
         *(
-            _listed(f"ix_orders_listed_{flag}", "merchant", "id", flag, "erased_at", where=flag)
+            _listed(
+                f"ix_orders_listed_{flag}", "merchant", "id", flag, *_WITH_FLAG.get(flag, ()), "erased_at", where=flag
+            )
             for flag in LISTED_FLAGS
+        ),
+        sa.Index(
+            "ix_orders_erased",
+            "merchant",
+            "id",
+            sqlite_where=sa.text("erased_at IS NOT NULL"),
+            postgresql_where=sa.text("erased_at IS NOT NULL"),
         ),
         one_of("state", OrderState),
         # A number that an order had is never that of another one, also where its row is gone (see `undoing`).
@@ -316,6 +330,14 @@ class Notification(Base, table=True):
     __table_args__ = (
         sa.UniqueConstraint("message_id", "position"),
         sa.Index(None, "merchant", "state"),
+        sa.Index(None, "merchant", "order_number"),
+        sa.Index(
+            "ix_notification_decided",
+            "merchant",
+            "message_id",
+            sqlite_where=sa.text("decision IS NOT NULL"),
+            postgresql_where=sa.text("decision IS NOT NULL"),
+        ),
         one_of("state", NotificationState),
         sa.CheckConstraint("grade IN ('sealed', 'consistent', 'review')", name="grade"),
         sa.CheckConstraint("state NOT IN ('applied', 'superseded', 'duplicate') OR order_id IS NOT NULL", name="order"),
@@ -698,10 +720,13 @@ class OrderEvent(Base, table=True):
     emptied when the order is erased."""
 
     __tablename__ = "order_event"
-    __table_args__ = (sa.CheckConstraint("what IN ('entered', 'reopened')", name="what"),)
+    __table_args__ = (
+        sa.Index("ix_order_event_order_id_what", "order_id", "what", "id", "revision", "at"),
+        sa.CheckConstraint("what IN ('entered', 'reopened')", name="what"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
-    order_id: int = Field(foreign_key="orders.id", index=True)
+    order_id: int = Field(foreign_key="orders.id")
     revision: int
     at: datetime = Field(sa_type=UtcDateTime, index=True)
     what: str

@@ -9,7 +9,6 @@
 A token sees its own merchant's orders; another's, and erased ones, do not exist for it.
 """
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
@@ -376,8 +375,11 @@ def order_api_routes(store: Store, bearer: Bearer) -> APIRouter:
         ] = None,
     ) -> PendingList:
         """What is still to be entered in the shop, the longest waiting first. Tests are not among it."""
-        behind = tuple(map(int, re.findall("[0-9]+", cursor))) if cursor else (-1, -1)
-        found = [one for one in store.pending(token.merchant) if _place(one) > behind][: limit + 1]
+        after = None
+        if cursor is not None:
+            since, last_id = map(int, cursor.split("-"))
+            after = (_EPOCH + since * _MICROSECOND, last_id)
+        found = store.pending(token.merchant, after=after, limit=limit + 1)
         page, more = found[:limit], found[limit:]
         return PendingList(
             pending=[PendingEntry.model_validate(one) for one in page],

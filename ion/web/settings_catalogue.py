@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ion.catalogues import catalogue_csv, difference
 from ion.errors import IonError
 from ion.export.catalogue import catalogue_faults, passed_over, read_catalogue
+from ion.web.orders import count_words
 from ion.web.pages import Pages
 from ion.web.settings import Text, section_path, show_section
 from ion.web.texts import Texts
@@ -23,6 +24,7 @@ from ion.web.visits import Visit
 MOST_OCTETS = 6_000_000  # of a file: percent-encoded in a form it has to be within what a request may be
 _LISTED = 50
 _UNKNOWN = 200
+_LOOKED_AT = 10_000  # newest orders
 
 
 class _LongField(Request):
@@ -48,10 +50,11 @@ def catalogue_routes(pages: Pages) -> APIRouter:
 
     def show(request: Request, visit: Visit, wrong: str | None = None, faults: tuple[str, ...] = ()) -> Response:
         merchant = visit.merchant or ""
-        unknown = store.unknown_skus(merchant)
+        unknown = store.unknown_skus(merchant, newest=_LOOKED_AT)
         return show_section(
             pages, request, visit, "catalogue", wrong=wrong, faults=faults, count=len(store.catalogue(merchant)),
             unknown=unknown[:_UNKNOWN], unknown_count=len(unknown),
+            looked_at=count_words(_LOOKED_AT, True, visit.locale),
         )  # fmt: skip
 
     def preview(request: Request, visit: Visit, octets: bytes, *, replace: bool, is_anew: bool = False) -> Response:

@@ -1,9 +1,10 @@
-"""How fast the list of orders answers, and whether it takes longer where there are many orders.
+"""How fast the list of orders and its pages answer, and whether they take longer where there are many orders.
 
     python -m tests.bench.lists [--orders N] [--few N] [--rounds N]
 
-The same pages, searches and counts asked in turn of a database of many orders and of one of few. The databases are
-made for it, straight into their tables, and removed afterwards.
+The same pages, searches and counts asked in turn of a database of many orders and of one of few; then whole pages of
+the staff page, through the application as a signed-in person gets them. The databases are made for it, straight into
+their tables, and removed afterwards.
 """
 
 import argparse
@@ -16,16 +17,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 
+from ion.logs import set_up_logs
 from ion.store import OrderFilters, OrderState, Store, open_store
 from ion.store.order_search import marked
 from tests.bench.exports import a_store
 from tests.bench.tables import Out, conditions, table
 from tests.orders import small_order
+from tests.web import Browser, site
 
 ORDERS = 1_000_000
 FEW = 10_000
 ROUNDS = 40
 _NEW = 50  # of all of them, however many
+_OF_SMALL_MERCHANT = 1_000  # too
 _BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 _FIRST = "anna ben carla david elena felix greta hugo ines jonas klara leo mara nils olga paul".split()
 _LAST = "adler bauer costa dubois eriksen fischer garcia hansen ivanova jansen keller lopez moreau novak".split()
@@ -38,18 +42,27 @@ _ALL = OrderFilters()
 
 @dataclass(frozen=True)
 class _Case:
-    """One thing that is asked, of a store with so many orders."""
+    """One thing that is asked, of an installation."""
 
     name: str
-    ask: Callable[[Store, int], object]
+    ask: Callable[["_Installation"], object]
+
+
+@dataclass(frozen=True)
+class _Installation:
+    """A database with so many orders, and somebody who is signed in there."""
+
+    orders: int
+    store: Store
+    browser: Browser
 
 
 def _page(name: str, filters: OrderFilters = _ALL, merchant: str = "default") -> _Case:
-    return _Case(name, lambda store, _: store.order_page(merchant, filters))
+    return _Case(name, lambda asked: asked.store.order_page(merchant, filters))
 
 
 def _middle(name: str, way: str) -> _Case:
-    return _Case(name, lambda store, orders: store.order_page("default", _ALL, f"{way}-{orders // 2}"))
+    return _Case(name, lambda asked: asked.store.order_page("default", _ALL, f"{way}-{asked.orders // 2}"))
 
 
 def _search(name: str, text: str) -> _Case:
@@ -57,12 +70,19 @@ def _search(name: str, text: str) -> _Case:
 
 
 def _count(name: str, filters: OrderFilters = _ALL) -> _Case:
-    return _Case(f"count: {name}", lambda store, _: store.count_orders("default", filters))
+    return _Case(f"count: {name}", lambda asked: asked.store.count_orders("default", filters))
+
+
+def _whole(name: str, path: str, **query: str) -> _Case:
+    def ask(asked: _Installation) -> None:
+        assert asked.browser.get(path, **query).status_code == 200
+
+    return _Case(f"whole page: {name}", ask)
 
 
 def cases(few: int) -> list[_Case]:
     """All that is asked; of a database with at least `few` orders."""
-    number = few // 2 // 100 * 100 + 1  # of an order of the larger merchant
+    number = few // 2 + 1  # of an order of the larger merchant
     month = OrderFilters(received_from=_BEGAN + timedelta(100), received_to=_BEGAN + timedelta(130))
     both = OrderFilters(states=(OrderState.ENTERED,), country="MT")
     return [
@@ -97,13 +117,24 @@ def cases(few: int) -> list[_Case]:
         _count("a common word", OrderFilters(text="shirt")),
         _count("a name", OrderFilters(text="anna")),
         _count("a rare word", OrderFilters(text=f"rareword{number}")),
-        _Case("an order", lambda store, _: store.order_detail("default", number)),
+        _Case("an order", lambda asked: asked.store.order_detail("default", number)),
+        _whole("home", "/m/default"),
+        _whole("the list", "/m/default/orders"),
+        _whole("needs attention", "/m/default/attention"),
+        _whole("all mail", "/m/default/attention", which="all"),
+        _whole("mail of an order", "/m/default/attention", which="all", order=f"GE-{number:07}"),
+        _whole("first steps", "/m/default/start"),
+        _whole("a country", "/m/default/orders", country="US"),
+        _whole("two common words", "/m/default/orders", q="anna bauer"),
+        _whole("a common word", "/m/default/orders", q="shirt"),
+        _whole("a number", "/m/default/orders", q=f"GE-{number:07}"),
+        _whole("an order", f"/m/default/orders/{number}"),
     ]  # fmt: skip
 
 
 def a_listed_store(path: Path, orders: int) -> None:
-    """`exports.a_store` with orders that differ in what the list shows: one in a hundred is another merchant's, most
-    are entered, the newest are new, and they came within two years."""
+    """`exports.a_store` with orders that differ in what the list shows: some are another merchant's, most are entered,
+    the newest are new, and they came within two years."""
     a_store(path, orders, small_order())
     store = open_store(f"sqlite:///{path}")
     store.create_merchant("other", domain="mail.example")
@@ -114,28 +145,39 @@ def a_listed_store(path: Path, orders: int) -> None:
     minutes = 2 * 365 * 1440 / orders
     country = " ".join(f"WHEN {place} THEN '{name}'" for place, name in enumerate(_COUNTRIES))
     connection.execute(
-        "UPDATE orders SET merchant = CASE WHEN id % 100 = 5 THEN 'other' ELSE merchant END,"
+        "UPDATE orders SET merchant = CASE WHEN id % ? = 0 THEN 'other' ELSE merchant END,"
         " state = CASE WHEN id > ? THEN 'new' WHEN id % 100 = 7 THEN 'exported' ELSE 'entered' END,"
         " test = (id % 150 = 3), replacement = (id % 150 = 4), documents_awaited = (id % 150 = 6),"
         " amended = (id % 150 = 8),"
         f" destination_country = CASE WHEN id % 150 = 9 THEN 'MT' ELSE CASE id % 10 {country} END END,"
         " created_at = strftime('%Y-%m-%d %H:%M:%f000', ?, '+' || CAST(id * ? AS INTEGER) || ' minutes')",
-        (orders - _NEW, _BEGAN.strftime("%Y-%m-%d"), minutes),
+        (_each_other(orders), orders - _NEW, _BEGAN.strftime("%Y-%m-%d"), minutes),
     )
     connection.execute(
         "INSERT INTO order_day (merchant, day, first_id, last_id)"
         " SELECT merchant, substr(created_at, 1, 10), min(id), max(id) FROM orders GROUP BY 1, 2"
+    )
+    connection.execute(
+        "INSERT INTO order_event (order_id, revision, at, what, shop_order_number, by, source)"
+        " SELECT id, revision, strftime('%Y-%m-%d %H:%M:%f000', applied_at, '+1 hour'), 'entered', 'S' || id, 'ana',"
+        " 'page' FROM orders WHERE state = 'entered'"
     )
     connection.executemany("INSERT INTO order_words (order_id, words) VALUES (?, ?)", _words(orders))
     connection.execute("COMMIT")
     connection.close()
 
 
+def _each_other(orders: int) -> int:
+    """Every how many orders one is the small merchant's."""
+    return orders // _OF_SMALL_MERCHANT
+
+
 def _words(orders: int) -> Iterator[tuple[int, str]]:
+    each = _each_other(orders)
     for number in range(1, orders + 1):
         first, last = _FIRST[number // 3 % 16], _LAST[number // 48 % 14]
         item = " ".join(_ITEMS[(number * step) % 14] for step in (1, 3, 5))
-        merchant = "other" if number % 100 == 5 else "default"
+        merchant = "other" if number % each == 0 else "default"
         yield (
             number,
             marked(
@@ -150,11 +192,14 @@ def run(out: Out, orders: int, few: int, rounds: int) -> None:
     """Every case, its median and its slowest of twenty, and how long it takes beside the small database."""
     out("## The list of orders, from a large database and a small one\n")
     with tempfile.TemporaryDirectory(prefix="ion-bench-") as name:
-        stores: dict[int, Store] = {}
+        installations: list[_Installation] = []
         for number in (few, orders):
-            path = Path(name) / f"{number}.db"
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            path = folder / "ion.db"
             a_listed_store(path, number)
-            stores[number] = open_store(f"sqlite:///{path}")
+            store = open_store(f"sqlite:///{path}")
+            installations.append(_Installation(number, store, site(folder, store).signed_in(default="staff")))
         conditions(
             out,
             f"{orders:,} orders beside {few:,} in SQLite ({path.stat().st_size / 1e9:.1f} GB), pages of 50, counts of",
@@ -163,20 +208,20 @@ def run(out: Out, orders: int, few: int, rounds: int) -> None:
         table(
             out,
             ("asked", "median", "p95", "aim", "of few", "ratio", "aim"),
-            [_row(case, stores, rounds) for case in cases(few)],
+            [_row(case, installations, rounds) for case in cases(few)],
         )
-        for store in stores.values():
-            store.close()
+        for installation in installations:
+            installation.store.close()
 
 
-def _row(case: _Case, stores: dict[int, Store], rounds: int) -> tuple[str, ...]:
-    found: dict[int, list[float]] = {number: [] for number in stores}
+def _row(case: _Case, installations: Sequence[_Installation], rounds: int) -> tuple[str, ...]:
+    found: list[list[float]] = [[] for _ in installations]
     for _ in range(rounds + 1):  # the first warms up
-        for number, store in stores.items():
+        for times, installation in zip(found, installations, strict=True):
             began = time.perf_counter()
-            case.ask(store, number)
-            found[number].append((time.perf_counter() - began) * 1000)
-    small, large = (found[number][1:] for number in stores)
+            case.ask(installation)
+            times.append((time.perf_counter() - began) * 1000)
+    small, large = (times[1:] for times in found)
     slowest = quantiles(large, n=20)[-1]
     ratio = median(large) / median(small)
     return (case.name, f"{median(large):.2f}", f"{slowest:.2f}", "50", f"{median(small):.2f}", f"{ratio:.2f}", "1.5")
@@ -188,6 +233,7 @@ def main(arguments: Sequence[str] | None = None, out: Out = print) -> None:
     parser.add_argument("--few", type=int, default=FEW)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments)
+    set_up_logs("warning")  # a line for each request would be between those of the table
     run(out, given.orders, given.few, given.rounds)
 
 
