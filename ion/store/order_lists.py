@@ -41,6 +41,7 @@ MOST_ROWS = 500
 MOST_COUNTED = 10_000
 
 _WALKED = 3_000  # some milliseconds
+_SHORT = 20_000
 _LOOKED_AT = 1_000  # to tell words that many orders have from others
 _FEW = 5_000  # entries of an index that are looked at to find the shortest way
 _IDS_AT_ONCE = 5_000
@@ -466,6 +467,8 @@ class _Way:
             if rest is None or len(found) >= limit:
                 return found
             way = rest
+            if self._is_narrow and not way.walked(1, skipped=_SHORT):
+                return found + way._looked_at(limit - len(found))  # the filters leave fewer than any word might
             counts = way._counts()
             # As many orders as will fill the page, if those to come are like these.
             length = 2 * (limit - len(found)) * length // max(len(more), 1)
