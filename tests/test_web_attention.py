@@ -357,3 +357,19 @@ def test_a_mail_that_contradicts_its_order_is_compared_with_it_and_becomes_its_n
     assert "is a newer version of it" in ana.get(f"/m/default/attention/{newest}").text
     same = waiting(its.store, grade="consistent", order=order.order, revision=2)
     assert "says the same as the order does now" in ana.get(f"/m/default/attention/{same}").text
+
+
+def test_what_was_doubtful_is_told_by_the_name_that_the_page_has_for_it(its: Site, ana: Browser) -> None:
+    problems = (
+        Problem("contradiction", "line[1].quantity", "the text part shows '3', the html part '2'"),
+        Problem("sum", None, "the parts add up to 1, the total says 2"),
+        Problem("unreadable", "no.such", "the text part: cut off"),
+    )
+    message = waiting(its.store, problems=problems)
+    its.store.correct_notification(notification_of(its.store, message), {"delivery.city": "Rome"}, by="ana")
+    page = ana.get(f"/m/default/attention/{message}").text
+    (label,) = set(re.findall(r"<li>([^<]*Quantity) – <span lang=\"en\">the text part shows", page))
+    assert "1" in label and "line[" not in label
+    assert re.search(r'name="named" value="line\[1\].quantity" required> <span>[^<]*Quantity', page)
+    assert '<span class="mono">no.such</span>' in page
+    assert re.search(r"<li>[^<]*City: <del>", page)

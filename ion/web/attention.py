@@ -461,6 +461,7 @@ class _Attention:
             tab=_tab(show, view),
             purged_at=None if raw is not None else self.store.purged_at(message.id),
             fields=shown_fields,
+            label_of=lambda one, name: _label(shown_fields[one.notification], name),
             groups={number: _by_section(fields) for number, fields in shown_fields.items()},
             waits=lambda one: one.state in WAITING,
             why_waits=lambda one: why_waits(one.state, one.grade, one.reason),
@@ -519,6 +520,11 @@ class _Attention:
         """The order that each notification belongs to, by its id."""
         (listed,) = self.store.mail_page(message.merchant, "all", beyond=message.id + 1, limit=1)
         return {one.id: one.order_id for one in listed.notifications if one.order_id is not None}
+
+
+def _label(fields: Iterable[ShownField], name: str) -> str | None:
+    """What the page calls a field, with its section; None for a name that is none of the fields shown."""
+    return next((f"{field.section}: {field.label}" for field in fields if field.path == name), None)
 
 
 def _by_section(fields: Iterable[ShownField]) -> list[tuple[str, list[ShownField]]]:
