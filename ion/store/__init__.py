@@ -70,7 +70,7 @@ from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
 from ion.store.corrections import Correction, Corrections, OtherCorrectionError
 from ion.store.counts import Counting, Counts
-from ion.store.decisions import Decisions, NotNamedError, ShownMessage, ShownNotification
+from ion.store.decisions import Decisions, NoSuchMessageError, NotNamedError, ShownMessage, ShownNotification
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
 from ion.store.entries import (
@@ -105,6 +105,7 @@ from ion.store.migrations import HEAD as SCHEMA
 from ion.store.notification_events import NotificationEvent, NotificationEvents
 from ion.store.order_lists import (
     ListedOrder,
+    NoSuchPlaceError,
     OrderBatch,
     OrderDetail,
     OrderFilters,
@@ -199,7 +200,9 @@ __all__ = [
     "NewMail",
     "NewMessage",
     "NoSuchAddressError",
+    "NoSuchMessageError",
     "NoSuchOrderError",
+    "NoSuchPlaceError",
     "NoSuchProfileError",
     "NotEnteredError",
     "NotNamedError",
