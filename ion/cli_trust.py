@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ion.console import end, opened_store, print_json, settings_of
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 
 if TYPE_CHECKING:
     from ion.store import ShownMessage, ShownNotification
@@ -78,6 +78,8 @@ def release(
         for number in notifications:
             try:
                 print_json(asdict(store.release_notification(number, by=by, note=note, named=force or ())))
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = True
                 print_json({"id": number, "error": str(error)})
@@ -91,6 +93,8 @@ def dismiss(context: typer.Context, notifications: Notifications, by: By, note: 
         for number in notifications:
             try:
                 print_json(asdict(store.dismiss_notification(number, by=by, note=note)))
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = True
                 print_json({"id": number, "error": str(error)})

@@ -54,12 +54,12 @@ def _check_reachable(engine: sa.Engine) -> None:
                 connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # the first that reads the file
     except OperationalError as error:
         if engine.dialect.name == "sqlite":
-            raise DatabaseError(f"the database file {engine.url.database} cannot be opened") from error
+            raise DatabaseError(f"the database file {engine.url.database} cannot be opened: {error.orig}") from error
         raise UnreachableError(f"the database at {engine.url.host or 'the local socket'} cannot be reached") from error
     except DriverDatabaseError as error:
         if engine.dialect.name != "sqlite":
             raise
-        raise DatabaseError(
+        raise StoreError(
             f"the file {engine.url.database} is not a database, or is damaged ({error.orig}): restore it from a "
             "backup, or move it away to begin anew"
         ) from error
