@@ -71,13 +71,24 @@ def release(
         list[str] | None,
         typer.Option("--force", help="A problem that is known and taken on, by its field; may be repeated."),
     ] = None,
+    in_place_of: Annotated[
+        int | None,
+        typer.Option(
+            metavar="REVISION",
+            help="Where it contradicts the order as it is known: it is what the order says now, in place of its newest"
+            " revision, which is this one.",
+        ),
+    ] = None,
 ) -> None:
     """Let the order of each notification in, as if its mail had been sealed. One in doubt needs each problem named."""
     failed = False
     with opened_store(settings_of(context)) as store:
         for number in notifications:
             try:
-                print_json(asdict(store.release_notification(number, by=by, note=note, named=force or ())))
+                released = store.release_notification(
+                    number, by=by, note=note, named=force or (), in_place_of=in_place_of
+                )
+                print_json(asdict(released))
             except DatabaseError:  # it would refuse the others too
                 raise
             except IonError as error:

@@ -45,6 +45,25 @@ def browser() -> Iterator[Browser]:
         yield one
 
 
+def too_wide(page: Page) -> list[str]:
+    """What of the page stands out beyond the window or the card that it is in, and cannot be scrolled to there."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const scrolls = (one) => getComputedStyle(one).overflowX !== "visible"
+                || (!one.matches(".card") && scrolls(one.parentElement));
+            const isOut = (one) => {
+                const card = one.closest(".card");
+                const beyond = one.getBoundingClientRect().right - card.getBoundingClientRect().right;
+                return beyond > 1 && !scrolls(one.parentElement);
+            };
+            const out = [...document.querySelectorAll(".card :is(table, td, p, pre, dd)")].filter(isOut);
+            const texts = out.map((one) => `${one.tagName}: ${one.textContent.trim().slice(0, 60)}`);
+            return document.documentElement.scrollWidth > innerWidth ? ["the page", ...texts] : texts;
+        }"""
+    )
+    return found
+
+
 @contextmanager
 def serving(store: Store, data_dir: Path, **settings: Any) -> Iterator[str]:
     """The real web server on the store; its address."""

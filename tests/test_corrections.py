@@ -22,7 +22,16 @@ from ion.corrections import CorrectionError, corrected, fields_of, partial_value
 from ion.errors import OrderErasedError, StoreError
 from ion.order import Order
 from ion.reading import read_message
-from ion.store import ErasureKind, Store, StoredNotification, Subject, WrittenFile, open_store
+from ion.store import (
+    ContradictsError,
+    ErasureKind,
+    OtherRevisionError,
+    Store,
+    StoredNotification,
+    Subject,
+    WrittenFile,
+    open_store,
+)
 from tests.orders import KEY, bodies_of, full_order, mail_of, rendered, small_order
 from tests.stores import BOTH, Judged, Problem, claimed, created, judged, received, table_of
 from tests.test_trust import Commands
@@ -561,6 +570,32 @@ def test_a_release_that_changed_a_known_order_or_brought_back_an_erased_one_stay
     assert store.check()["problems"] == []
 
 
+def test_what_contradicts_a_known_order_is_its_newest_revision_where_a_person_says_so(store: Store) -> None:
+    for revision, notes in ((1, ()), (2, ("newer",))):
+        message = claimed(store)
+        store.store_judgement(message.id, message.claim_token, [judged(order(notes=notes), revision=revision)])
+    other, old = (
+        waiting(store, judged(order(notes=("other",)), "review")).id,
+        waiting(store, judged(order(), "review")).id,
+    )
+    with pytest.raises(ContradictsError, match="other content"):
+        store.release_notification(other, by="Ana")
+    with pytest.raises(OtherRevisionError, match="is 2, not 1"):
+        store.release_notification(other, by="Ana", in_place_of=1)
+    assert [one.notes for one in exported(store)] == [("newer",)] and state_of(store, other) == "review"
+    assert store.release_notification(other, by="Ana", in_place_of=2).state == "applied"
+    assert [one.notes for one in exported(store)] == [("other",)]
+    assert store.release_notification(old, by="Ana", in_place_of=3).state == "applied"
+    assert [one.notes for one in exported(store)] == [()]
+    detail = store.order_detail("default", 1)
+    assert detail is not None and [one.revision for one in detail.revisions] == [1, 2, 3, 4]
+    with pytest.raises(StoreError, match="known here before"):
+        store.undo_decision(other, by="Ana")
+    later = waiting(store, judged(order(notes=("third",)), revision=3))  # the platform's own third: a person decides
+    assert "known with other content" in (later.reason or "")
+    assert store.check()["problems"] == []
+
+
 def test_what_waits_again_after_its_days_were_over_is_no_fault_of_the_books(store: Store) -> None:
     number = waiting(store).id
     store.dismiss_notification(number, by="Ana")
@@ -693,6 +728,7 @@ def _anything(store: Store, chance: random.Random, steps: int) -> None:
         anything: tuple[Callable[[], object], ...] = (
             *(correct, correct, correct, read_again, read_again),
             partial(store.release_notification, number, by="Ana", named=names),
+            partial(store.release_notification, number, by="Ana", named=names, in_place_of=chance.choice((1, 2))),
             partial(store.dismiss_notification, number, by="Ana"),
             partial(store.merge_notification, number, chance.choice(("A1", "B2", "P1")), by="Ana"),
             *[partial(store.undo_decision, number, by="Ana")] * 4,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ion.errors import StoreError
 from ion.order import Address, Customer, Document, Order, Parcel, Tracking
 from ion.order_words import MOST_LETTERS, folded, number_words, typed_words, words_of
-from ion.store import ErasureKind, OrderFilters, OrderState, Store, Subject, WrittenFile, open_store
+from ion.store import ErasureKind, OrderFilters, OrderState, Store, Subject, WrittenFile, open_store, order_search
 from ion.store import order_lists as lists
 from tests.orders import small_order
 from tests.stores import claimed, judged, table_of
@@ -105,22 +105,42 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+# How orders with words are found: by a few whole words of the index, by looking at them, or by beginnings of words.
+_NO_WHOLE_WORDS = {(order_search, "_FEW_WORDS"): 0}
+WAYS: dict[str, dict[tuple[Any, str], int]] = {
+    "whole words": {},
+    "looking": _NO_WHOLE_WORDS | {(lists, "_LOOKED_AT"): 3},
+    "looking at what filters leave": _NO_WHOLE_WORDS,
+    "beginnings": _NO_WHOLE_WORDS | {(lists, "_LOOKED_AT"): 1, (lists, "_SHORT"): 0},
+    "whole words behind a filter": {(lists, "_LOOKED_AT"): 1, (lists, "_SHORT"): 0},
+}
+
+
+def go(patch: pytest.MonkeyPatch, way: str) -> None:
+    for (module, name), value in (BY_DEFAULT | WAYS[way]).items():
+        patch.setattr(module, name, value)
+
+
+BY_DEFAULT = {(module, name): getattr(module, name) for way in WAYS.values() for module, name in way}
+
+
 @pytest.mark.parametrize("at", range(len(HOSTILE)))
 def test_whatever_is_typed_is_only_words(two: Store, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_looking = numbers(two, HOSTILE[at])
-    monkeypatch.setattr(lists, "_WALKED", 1)
-    assert numbers(two, HOSTILE[at]) == by_looking
-    assert typed_words(HOSTILE[at]) or len(by_looking) == 2
+    expected = numbers(two, HOSTILE[at])
+    for way in WAYS:
+        go(monkeypatch, way)
+        assert numbers(two, HOSTILE[at]) == expected
+    assert typed_words(HOSTILE[at]) or len(expected) == 2
 
 
 @pytest.mark.long
 def test_whatever_is_typed_is_only_words_in_either_database(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(store, *(an_order(f"N{number}") for number in range(3)))
     for typed in HOSTILE:
-        monkeypatch.setattr(lists, "_WALKED", 10)
-        by_looking = numbers(store, typed)
-        monkeypatch.setattr(lists, "_WALKED", 1)
-        assert numbers(store, typed) == by_looking
+        expected = numbers(store, typed)
+        for way in WAYS:
+            go(monkeypatch, way)
+            assert numbers(store, typed) == expected
 
 
 def test_words_have_no_case_no_marks_and_an_end() -> None:
@@ -198,13 +218,13 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(filters=FILTERS, limit=st.integers(1, 9), walked=st.sampled_from([1, 3, 10_000]))
+@settings(max_examples=100, deadline=None)
+@given(filters=FILTERS, limit=st.integers(1, 9), way=st.sampled_from(list(WAYS)))
 def test_pages_counts_and_exports_are_what_the_filters_mean(
-    many: Store, filters: OrderFilters, limit: int, walked: int
+    many: Store, filters: OrderFilters, limit: int, way: str
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "_WALKED", walked)
+        go(patch, way)
         expected = naive(many, filters)
         forward, backward, cursor = [], [], None
         while True:
@@ -238,8 +258,8 @@ def test_either_database_answers_what_the_filters_mean(store: Store, monkeypatch
         OrderFilters(test=False, replacement=True, country="FR"),
         OrderFilters(received_from=middle, received_to=middle + timedelta(days=3)),
     ]
-    for walked in (2, 3_000):
-        monkeypatch.setattr(lists, "_WALKED", walked)
+    for way in WAYS:
+        go(monkeypatch, way)
         for text in texts:
             for other in others:
                 filters = replace(other, text=text)

@@ -331,3 +331,29 @@ def test_of_several_orders_with_one_number_a_mail_is_joined_to_the_one_named_by_
     answer = ana.post(f"{here}/merge", order="GE-1")
     assert answer.status_code == 409 and "id:2" in answer.text
     assert ana.post(f"{here}/merge", order="id:2").status_code == 303
+
+
+def test_a_mail_that_contradicts_its_order_is_compared_with_it_and_becomes_its_newest_version_if_a_person_says_so(
+    its: Site, ana: Browser
+) -> None:
+    first = waiting(its.store, grade="consistent")
+    its.store.release_notification(notification_of(its.store, first), by="ana")
+    message = waiting(
+        its.store, grade="consistent", order=small_order().model_copy(update={"notes": ("Ring <twice>",)})
+    )
+    here = f"/m/default/attention/{message}"
+    shown = ana.get(here).text
+    assert "says something else than the order does now" in shown and "Ring &lt;twice&gt;" in shown
+    (revision,) = re.findall('name="in_place_of" value="([0-9]+)"', shown)
+    release = f"{here}/{notification_of(its.store, message)}/release"
+    refused = ana.post(release, named="unsealed", note="kept")
+    assert refused.status_code == 409 and "Compare the two below" in refused.text and 'value="kept"' in refused.text
+    stale = ana.post(release, named="unsealed", in_place_of="7")
+    assert stale.status_code == 409 and "has changed since you opened this page" in stale.text
+    assert ana.post(release, named="unsealed", in_place_of=revision).status_code == 303
+    (order,) = its.store.orders_for_export()
+    assert (order.revision, order.order.notes) == (2, ("Ring <twice>",))
+    newest = waiting(its.store, grade="consistent", order=small_order(), revision=5)
+    assert "is a newer version of it" in ana.get(f"/m/default/attention/{newest}").text
+    same = waiting(its.store, grade="consistent", order=order.order, revision=2)
+    assert "says the same as the order does now" in ana.get(f"/m/default/attention/{same}").text

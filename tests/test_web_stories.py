@@ -22,7 +22,7 @@ from ion.store import Role, Store, open_store
 from ion.web.passwords import Passwords
 from ion.web.setup_code import setup_code
 from tests.batches import publish
-from tests.browsers import NARROW, WIDE, browser, faults_of, visiting
+from tests.browsers import NARROW, WIDE, browser, faults_of, too_wide, visiting
 from tests.faults.serving import free_port
 from tests.orders import rendered, small_order
 
@@ -314,4 +314,4 @@ def test_no_page_has_a_serious_fault_for_who_cannot_see_or_point(
             assert answer is not None and answer.status in (200, 404), path
             assert (answer.status == 404) == (path == "/no-such-page"), path
             assert faults_of(page) == []
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than {width}"
+            assert too_wide(page) == [], f"{path} at {width}"

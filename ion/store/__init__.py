@@ -70,7 +70,14 @@ from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
 from ion.store.corrections import Correction, Corrections, OtherCorrectionError
 from ion.store.counts import Counting, Counts
-from ion.store.decisions import Decisions, NoSuchMessageError, NotNamedError, ShownMessage, ShownNotification
+from ion.store.decisions import (
+    ContradictsError,
+    Decisions,
+    NoSuchMessageError,
+    NotNamedError,
+    ShownMessage,
+    ShownNotification,
+)
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
 from ion.store.entries import (
@@ -163,6 +170,7 @@ __all__ = [
     "ClaimLostError",
     "ClaimedMessage",
     "Condition",
+    "ContradictsError",
     "Correction",
     "Counts",
     "CursorMovedError",

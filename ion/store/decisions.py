@@ -5,8 +5,9 @@
                  -> duplicate                          (`merge_notification`)
 
 A released order goes the way of a sealed one: new, a revision, or known already; where a person corrected it, as it is
-corrected. One that contradicts what is known stays where it is. Each decision is a line of `notification_events`, and
-`undoing` takes it back.
+corrected. One that contradicts what is known stays where it is, unless the person has compared the two and says that it
+is what the order says now: then it is the revision behind the newest one. Each decision is a line of
+`notification_events`, and `undoing` takes it back.
 """
 
 import json
@@ -24,7 +25,7 @@ from ion.errors import StoreError
 from ion.store import tables
 from ion.store.corrections import correction_in_force, is_in_force, refuse_unseen
 from ion.store.engine import Database, one_row
-from ion.store.entries import order_meant
+from ion.store.entries import OtherRevisionError, order_meant
 from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
 from ion.store.notification_events import WAITING, person_named, tell_event, waiting_notification
 from ion.store.orders import is_order, update_order
@@ -95,6 +96,10 @@ class NotNamedError(StoreError):
     """Something is in doubt that the person who decides did not name."""
 
 
+class ContradictsError(StoreError):
+    """What is to be released contradicts an order that is known, and nobody said which of the two holds."""
+
+
 class Decisions(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -141,13 +146,17 @@ class Decisions(Database):
         note: str | None = None,
         named: Sequence[str] = (),
         seen: int | None = None,
+        in_place_of: int | None = None,
     ) -> StoredNotification:
         """Let the order of a waiting notification in, as if it had been sealed; as it is corrected, where it is.
 
         `by`: who says so; `named`: the problems, by field or code, that this person has seen and takes on; those of
-        corrected fields are answered; `seen`: only where this is the correction in force, as in `correct_notification`.
-        Raises StoreError, and changes nothing, where it does not wait, has no whole order, has a problem that is not
-        named, or contradicts what is known; OtherCorrectionError.
+        corrected fields are answered; `seen`: only where this is the correction in force, as in `correct_notification`;
+        `in_place_of`: where it contradicts what is known, or says what an older revision did, it is what the order says
+        now, in place of this revision, and becomes the one behind it.
+
+        Raises StoreError, and changes nothing, where it does not wait, has no whole order, or has a problem that is not
+        named; ContradictsError; OtherRevisionError where `in_place_of` is not the newest one; OtherCorrectionError.
         """
         by = person_named(by)
         with self.writing() as connection:
@@ -174,12 +183,19 @@ class Decisions(Database):
             outcome, is_new_revision = _taken_back(
                 connection, row.merchant, content, row.revision or 1, notification_id, now
             ) or bring_in(connection, row.merchant, content, row.revision, now)
-            if outcome.state is NotificationState.REVIEW:
-                raise StoreError(
-                    f"notification {notification_id} contradicts what is known ({outcome.reason}); nothing was changed"
+            revision = row.revision
+            if in_place_of is None and outcome.state is NotificationState.REVIEW:
+                raise ContradictsError(
+                    f"notification {notification_id} contradicts what is known ({outcome.reason}); nothing was"
+                    " changed. Compare the two: set it aside, or say that it is what the order says now (--in-place-of)"
                 )
+            changes_nothing = outcome.state in (NotificationState.REVIEW, NotificationState.SUPERSEDED)
+            if in_place_of is not None and changes_nothing and outcome.order_id is not None:
+                revision = _behind(connection, outcome.order_id, in_place_of)
+                update_order(connection, outcome.order_id, content, revision, now)
+                outcome, is_new_revision = Outcome(NotificationState.APPLIED, None, outcome.order_id), True
             if is_new_revision:
-                insert_revision(connection, outcome.order_id, content, row.revision, notification_id, now)
+                insert_revision(connection, outcome.order_id, content, revision, notification_id, now)
             values = {"state": outcome.state.value, "reason": outcome.reason, "order_id": outcome.order_id}
             number, final = content.summary.order_number, was_erased or not _is_new(connection, outcome)
             _decide(connection, row, "released", by, note, now, values, order_number=number, final=final)
@@ -243,6 +259,16 @@ def _corrected(connection: sa.Connection, message_id: int, position: int) -> _Co
         )
     ).scalars()
     return _Corrected(newest.id, newest.order_json, {Changed(**one).path for text in texts for one in json.loads(text)})
+
+
+def _behind(connection: sa.Connection, order_id: int, newest: int) -> int:
+    """The revision behind the newest one. Raises OtherRevisionError where that is another one."""
+    table = tables.OrderRow
+    its = sa.select(col(table.order_number), col(table.revision)).where(col(table.id) == order_id)
+    order = connection.execute(its).one()
+    if order.revision != newest:
+        raise OtherRevisionError(f"the newest revision of order {order.order_number} is {order.revision}, not {newest}")
+    return newest + 1
 
 
 def _is_new(connection: sa.Connection, outcome: Outcome) -> bool:

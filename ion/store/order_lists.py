@@ -5,9 +5,9 @@ one ended; what arrives meanwhile stands before all pages, so nothing is shown t
 
     no words    the index of the rarest filter is walked until the page is full
     words       the index of words, where it gives its orders one by one (`kept_words`). Where it does not, or where
-                there are filters too, the newest `_WALKED` orders of the walk are looked at for them first, and as many
-                again as should fill the page: words that many orders have are found there at once, while the index
-                would gather all of these orders first; what few orders have is then asked of the index
+                there are filters too, `_LOOKED_AT` orders of the walk tell how many have the words: those of many are
+                found by looking at the orders walked by, while the index would gather all of these orders first;
+                those of few are asked of the index
 """
 # ruff: noqa: S608  # statements are put together of names of ours; values are always parameters
 
@@ -40,7 +40,7 @@ MOST_ROWS = 500
 """Most orders of one page."""
 MOST_COUNTED = 10_000
 
-_WALKED = 3_000  # some milliseconds
+_SHORT = 20_000  # orders, looked at in some tens of milliseconds
 _LOOKED_AT = 1_000  # to tell words that many orders have from others
 _FEW = 5_000  # entries of an index that are looked at to find the shortest way
 _IDS_AT_ONCE = 5_000
@@ -460,23 +460,26 @@ class _Way:
             return []
         if len(kept) == len(self.asked.words) and not self._is_narrow:
             return self._in_index(limit, self.asked.words)
+        if self._is_narrow and not self.walked(1, skipped=_SHORT):
+            return self._looked_at(limit)  # the filters leave fewer orders than a word may have
         found: list[int] = []
-        way, length = self, _WALKED
+        way, counts = self, self._counts()
+        fewest = min(counts.values())
+        share = fewest / _LOOKED_AT
         for _ in range(2):
+            # As many orders as will fill the page, if those to come are like these.
+            length = int(2 * (limit - len(found)) / share) if share else _LARGEST
+            if length > way._span() * fewest // _LOOKED_AT:
+                break
             end = way.walked(1, skipped=length - 1)
             part, rest = way._until(end[0]) if end else (way, None)
             more = part._looked_at(limit - len(found))
             found += more
             if rest is None or len(found) >= limit:
                 return found
-            way = rest
-            counts = way._counts()
-            # As many orders as will fill the page, if those to come are like these.
-            length = 2 * (limit - len(found)) * length // max(len(more), 1)
-            if length > way._span() * min(counts.values()) // _LOOKED_AT:
-                break
+            way, share = rest, len(more) / length
         # To gather all orders with a common word takes long, and leaves few out.
-        most = max(min(counts.values()), _LOOKED_AT // 100)
+        most = max(fewest, _LOOKED_AT // 100)
         rare = [word for word in self.asked.words if word in kept or counts.get(word, most + 1) <= most]
         return found + way._in_index(limit - len(found), rare)
 

@@ -74,6 +74,15 @@ class ExportOrder:
         return told if self.corrected_in is None else (corrected, *told)
 
 
+@dataclass(frozen=True)
+class StandingOrder:
+    """An order as its newest revision has it; `id`: here."""
+
+    id: int
+    revision: int
+    order: Order
+
+
 class Orders(Database):
     """Each method is one transaction of its own and raises StoreError where the database refuses."""
 
@@ -132,6 +141,17 @@ class Orders(Database):
                 .where(col(tables.OrderRow.erased_at).is_(None))
             ).scalar()
         return None if content is None else order_of(content)
+
+    def standing_order(self, merchant: str, platform: str, order_number: str) -> StandingOrder | None:
+        """An order as it stands, by its number; None where there is none, or it was erased."""
+        table = tables.OrderRow
+        with self.reading() as connection:
+            row = connection.execute(
+                sa.select(col(table.id), col(table.revision), col(table.content_json))
+                .where(is_order(merchant, platform, order_number))
+                .where(col(table.erased_at).is_(None))
+            ).one_or_none()
+        return None if row is None else StandingOrder(row.id, row.revision, order_of(row.content_json))
 
 
 _Named = str | sa.BindParameter[str]

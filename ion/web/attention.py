@@ -31,10 +31,12 @@ from ion.errors import IonError
 from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
 from ion.store import (
+    ContradictsError,
     NoSuchMessageError,
     NoSuchOrderError,
     NotNamedError,
     OtherCorrectionError,
+    OtherRevisionError,
     ShownMessage,
     ShownNotification,
 )
@@ -43,6 +45,7 @@ from ion.store.notification_events import WAITING
 from ion.trust import Authenticator
 from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of, visible
 from ion.web.octets import disposition
+from ion.web.order_sheet import ShownChange, shown_changes
 from ion.web.pages import Pages, address
 from ion.web.refusals import shown_again
 from ion.web.requested import id_of
@@ -239,13 +242,19 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         notification_id: str,
         note: Note = "",
         seen: Annotated[str, Form()] = "",
+        in_place_of: Annotated[str, Form()] = "",
         named: Annotated[list[str], Form()] = [],  # noqa: B006  # read only
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
         asked = Asked("release", one.notification, {"note": note}, frozenset(named))
         with shown_again(lambda error: its.page(request, visit, message, error, asked)):
             store.release_notification(
-                one.notification, by=visit.user.name, note=note or None, named=named, seen=_seen(seen)
+                one.notification,
+                by=visit.user.name,
+                note=note or None,
+                named=named,
+                seen=_seen(seen),
+                in_place_of=_number(in_place_of) or None,
             )
         return its.decided(visit, message, one, "released")
 
@@ -315,6 +324,21 @@ def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """An order as it stands here, beside a mail that tells of it again. `changes`: what the mail says otherwise;
+    `stated`: the revision that the mail is, as it says."""
+
+    id: int
+    revision: int
+    changes: tuple[ShownChange, ...]
+    stated: int
+
+    @property
+    def is_newer(self) -> bool:
+        return self.stated > self.revision
+
+
+@dataclass(frozen=True)
 class Asked:
     """What was asked for by a form and refused. `form`: which one, of this notification; `typed`: what was typed, by
     the names of the form and, where it corrects, of the fields; `named`: what was ticked."""
@@ -378,6 +402,17 @@ class _Attention:
         base = order_of(json.dumps(stated)) if stated else partial_values(one.partial)
         return fields_of(base, one.problems, self.language_of(visit), carrier=one.carrier)
 
+    def standing(self, one: ShownNotification, visit: Visit, merchant: str) -> Standing | None:
+        """The order as it stands here that a waiting notification tells of again; None where there is none."""
+        stated = one.corrected_order or one.order
+        if stated is None or one.state not in WAITING:
+            return None
+        order = order_of(json.dumps(stated))
+        known = self.store.standing_order(merchant, order.platform, order.order_number)
+        if known is None:
+            return None
+        return Standing(known.id, known.revision, shown_changes(known.order, order, visit.locale), one.revision or 1)
+
     def as_seen(self, one: ShownNotification, message: ShownMessage, seen: int | None) -> ShownNotification:
         """The notification with the correction of this number in force, 0 for none; None: as it is now."""
         if seen is None or seen == (one.correction or 0):
@@ -424,6 +459,7 @@ class _Attention:
             corrections=self.store.corrections_of(message.id),
             events=self.store.notification_events(message.id),
             order_ids=self._order_ids(message),
+            standing={one.notification: self.standing(one, visit, message.merchant) for one in message.notifications},
             refusal=" ".join(elsewhere) if faults else _words(error, Texts(visit.locale)) if error else None,
             asked=asked,
             typed_in=lambda form, one: (
@@ -502,6 +538,10 @@ def _words(error: IonError, texts: Texts) -> str:
             return texts("attention.other_correction")
         case NotNamedError():
             return texts("attention.not_named")
+        case ContradictsError():
+            return texts("attention.contradicts")
+        case OtherRevisionError():
+            return texts("attention.other_revision")
         case NoSuchOrderError():
             return texts("attention.no_such_order")
         case _:

@@ -101,13 +101,14 @@ def cases(few: int) -> list[_Case]:
         _page("list: entered, a rare country", both),
         _page("list: a month", month),
         _page("list: a small merchant", merchant="other"),
-        _search("a rare word", f"rareword{number}"),
+        _search("a rare word", f"rareword{number:07}"),
         _search("a common word", "shirt"),
         _search("the beginning of a common word", "sh"),
+        _search("the beginning of a rare word", f"rareword{number // 100:05}"),
         _search("a number", f"GE-{number:07}"),
         _search("a mail address", f"kunde{number}@shop.example"),
         _search("two common words", "anna bauer"),
-        _search("a common word and a rare one", f"shirt rareword{number}"),
+        _search("a common word and a rare one", f"shirt rareword{number:07}"),
         _search("nothing found", "nothinglikethis"),
         _page("search: a common word, a rare country", OrderFilters(text="shirt", country="MT")),
         _page("search: of a small merchant", OrderFilters(text="shirt anna"), "other"),
@@ -116,7 +117,7 @@ def cases(few: int) -> list[_Case]:
         _count("new", OrderFilters(states=(OrderState.NEW,))),
         _count("a common word", OrderFilters(text="shirt")),
         _count("a name", OrderFilters(text="anna")),
-        _count("a rare word", OrderFilters(text=f"rareword{number}")),
+        _count("a rare word", OrderFilters(text=f"rareword{number:07}")),
         _Case("an order", lambda asked: asked.store.order_detail("default", number)),
         _whole("home", "/m/default"),
         _whole("the list", "/m/default/orders"),
@@ -183,7 +184,7 @@ def _words(orders: int) -> Iterator[tuple[int, str]]:
             marked(
                 merchant,
                 f"ge{number:07} {number:07} s{number} kunde{number}shopexample shopexample example {first} {last}"
-                f" rareword{number} {_COUNTRIES[number % 10].lower()} ab{number % 3000} shirt cotton {item}",
+                f" rareword{number:07} {_COUNTRIES[number % 10].lower()} ab{number % 3000} shirt cotton {item}",
             ),
         )
 
