@@ -73,7 +73,7 @@ def entered(
                 replace=replace,
                 as_exported=as_exported,
             )
-            others = [number for number in store.entered_as(merchant, shop_number) if number != one.order_number]
+            others = [number for its, number in store.entered_as(merchant, shop_number) if its != one.id]
         print_json(asdict(one))
         _tell_doubts(one, shop_number, others)
         return

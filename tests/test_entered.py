@@ -183,10 +183,12 @@ def test_the_orders_that_share_a_number_are_told(store: Store) -> None:
     come(store, an_order())
     come(store, an_order("X2"))
     enter(store, number=" #1001 ")
-    assert store.entered_as("default", "#1001") == ("GE-1",)
-    enter(store, "X2")
-    assert store.entered_as("default", " #1001") == ("GE-1", "X2")
-    assert store.entered_as("default", "1002") == ()
+    assert store.entered_as("default", "#1001") == ((1, "GE-1"),)
+    enter(store, "X2", "1001")
+    assert store.entered_as("default", " #1001") == ((1, "GE-1"), (2, "X2"))
+    assert store.entered_as("default", "1002") == store.entered_as("other", "1001") == ()
+    enter(store, "X2", "\N{SNOWMAN}", replace=True)
+    assert store.entered_as("default", "\N{SNOWMAN}") == ((2, "X2"),)
 
 
 def test_an_erased_order_cannot_be_entered_and_an_entered_one_loses_its_number_when_erased(store: Store) -> None:
@@ -646,7 +648,7 @@ def test_an_order_is_meant_by_a_number_that_no_word_is_made_of_whole(store: Stor
 def test_an_order_is_meant_by_a_number_that_is_a_word_of_many_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entries, "_MOST_MEANT", 1)
+    monkeypatch.setattr(entries, "MOST_MEANT", 1)
     for number in ("1", "2", "3"):
         come(store, an_order(number, lines=(LineItem(sku="2", quantity=1),)))
     assert store.mark_entered("default", "2", "1001", by="Ana", source="page").order_number == "2"

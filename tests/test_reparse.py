@@ -152,6 +152,25 @@ def test_a_notification_that_is_no_longer_found_is_taken_away_only_where_it_did_
     assert store.check()["problems"] == []
 
 
+def test_a_notification_that_others_stand_behind_is_not_taken_away_and_a_new_one_takes_the_last_free_place(
+    store: Store,
+) -> None:
+    received(store, b"x")
+    (claim,) = store.claim_messages(1, 60)
+    one, two, three = (small_order().model_copy(update={"order_number": number}) for number in "123")
+    store.store_judgement(claim.id, claim.claim_token, [judged(one, "review"), judged(two)])
+    (kept,) = store.read_again()
+    change = store.store_rereading(kept, [], apply=True)
+    assert [one.change for one in change.notifications] == ["kept", "kept"]
+    received(store, b"y")
+    (claim,) = store.claim_messages(1, 60)
+    store.store_judgement(claim.id, claim.claim_token, [judged(one, "review")])
+    (_, kept) = store.read_again()
+    change = store.store_rereading(kept, [replace(judged(three), seal="another")], apply=True)
+    assert [(one.change, one.position) for one in change.notifications] == [("gone", 1), ("new", 1)]
+    assert store.check()["problems"] == []
+
+
 def test_a_message_that_moved_meanwhile_is_left_alone(store: Store) -> None:
     received(store, rendered(small_order()).raw)
     read_all(store, OTHER_KEY)

@@ -525,7 +525,7 @@ def test_the_keys_and_the_selection_work_in_a_browser(its: Site, ana: Browser, t
         page.keyboard.type("e-77")
         page.keyboard.press("Enter")
         page.wait_for_url("**said=orders_entered")
-        assert its.store.entered_as("default", "e-77") == ("GE-1",)
+        assert its.store.entered_as("default", "e-77") == ((1, "GE-1"),)
         page.keyboard.press("n")
         page.wait_for_url("**/orders/3")
         page.goto(ORDERS)
@@ -577,3 +577,14 @@ def test_a_revision_that_came_while_the_page_was_open_does_not_count_as_entered(
     assert 'value="1000"' in answer.text and 'name="revision" value="2"' in answer.text
     assert "GE-1" in numbers_in(ana.get("/m/default").text)
     assert ana.post(f"{ORDERS}/1/entered", number="1000", revision="2").status_code == 303
+
+
+def test_the_page_warns_of_another_order_that_has_the_same_number_in_the_shop(its: Site, ana: Browser) -> None:
+    for number in ("GE-1", "GE-2"):
+        come(its.store, an_order(number))
+        assert ana.post(f"{ORDERS}/{number[-1]}/entered", number=f"#10{number[-1]}").status_code == 303
+    assert "has this number too" not in ana.page(f"{ORDERS}/2")
+    ana.post(f"{ORDERS}/2/entered", number="101", replace="yes")
+    page = ana.get(f"{ORDERS}/2").text
+    assert re.search(r"has this number too.*?<a href=\"[^\"]*/orders/1\">GE-1</a>", page)
+    assert "has this number too" in ana.page(f"{ORDERS}/1")

@@ -62,7 +62,8 @@ _WAITING = f"""
     ) AS waiting
     WHERE since <= ? AND (since, id) > (?, ?) ORDER BY since, id LIMIT ?
 """  # noqa: S608  # ours
-_MOST_MEANT = 1_000  # with more, the number is a usual word: then all orders are looked at
+MOST_MEANT = 1_000
+"""Orders that a number may be a word of; with more it is a usual word, and all orders are looked at for it."""
 
 
 class NoSuchOrderError(StoreError):
@@ -216,16 +217,26 @@ class Entries(Database):
                 amended_since_export=newest and amended_since_export,
             )
 
-    def entered_as(self, merchant: str, shop_order_number: str) -> tuple[str, ...]:
-        """The platform's numbers of the merchant's orders that are entered under that number, as it is written."""
-        table = tables.OrderRow
-        query = sa.select(col(table.order_number)).where(
-            col(table.merchant) == merchant,
-            col(table.state) == OrderState.ENTERED.value,
-            col(table.shop_order_number) == canonical_text(shop_order_number),
-        )
+    def entered_as(self, merchant: str, shop_order_number: str) -> tuple[tuple[int, str], ...]:
+        """The merchant's orders (id and the platform's number) that are entered under that number, as `folded_number`
+        compares them; at most `MOST_MEANT`."""
+        table, wanted = tables.OrderRow, folded_number(shop_order_number)
+        word = whole_word(canonical_text(shop_order_number) or "")
+        query: sa.Select[*tuple[Any, ...]] = sa.select(
+            col(table.id), col(table.order_number), col(table.shop_order_number)
+        ).where(col(table.merchant) == merchant, col(table.state) == OrderState.ENTERED.value)
+        if word is None:
+            query = query.where(col(table.shop_order_number) == canonical_text(shop_order_number))
+        if not wanted:
+            return ()
         with self.reading() as connection:
-            return tuple(connection.execute(query.order_by(col(table.id))).scalars())
+            if word is not None:
+                some = ids_with_word(PlainSql(connection), merchant, word)[-MOST_MEANT:]
+                if not some:
+                    return ()
+                query = query.where(col(table.id).in_(some))
+            rows = connection.execute(query.order_by(col(table.id))).all()
+        return tuple((row.id, row.order_number) for row in rows if folded_number(row.shop_order_number or "") == wanted)
 
     def reopen(self, merchant: str, order: str | int, *, by: str, source: str) -> Entry:
         """Take back that an order is entered: it is exported again where its newest revision is in a batch of the
@@ -495,7 +506,7 @@ def orders_of_number(connection: sa.Connection, merchant: str, number: str) -> l
     if not wanted:
         return []
     may_be_it: list[Any] = [sa.true()]
-    if some is not None and len(some) <= _MOST_MEANT:
+    if some is not None and len(some) <= MOST_MEANT:
         no_word_finds_it = col(table.erased_at).is_not(None)
         # Asked apart, and not for none: SQLite would look at all orders.
         may_be_it = [*([col(table.id).in_(some)] if some else ()), no_word_finds_it]

@@ -123,12 +123,22 @@ def _changes(connection: sa.Connection, message: KeptMessage, found: Sequence[_F
     before = _rows(connection, message.id)
     corrections = {row["id"]: correction_in_force(connection, message.id, row["position"]) for row in before}
     pairs, new = _paired(before, found, {row: made.order_number for row, made in corrections.items() if made})
-    changes = [_changed(connection, message, row, now, corrections[row["id"]]) for row, now in pairs]
-    free = max((row["position"] for row in before), default=0) + 1
+    # From the last one on, because none is taken away that others stand behind: places have no gaps.
+    changes = [
+        _changed(connection, message, row, now, corrections[row["id"]])
+        for row, now in sorted(pairs, key=lambda pair: pair[0]["position"], reverse=True)
+    ]
+    free = _last_position(connection, message.id) + 1
     for position, (judged, evidence) in enumerate(new, start=free):
         stored = store_notification(connection, message.id, message.merchant, position, judged, evidence)
         changes.append(_told("new", None, _row(connection, stored.id)))
     return sorted(changes, key=lambda change: change.position)
+
+
+def _last_position(connection: sa.Connection, message_id: int) -> int:
+    table = tables.Notification
+    last = sa.select(sa.func.max(col(table.position))).where(col(table.message_id) == message_id)
+    return connection.execute(last).scalar() or 0
 
 
 def _paired(
@@ -166,8 +176,10 @@ def _changed(
     connection: sa.Connection, message: KeptMessage, row: dict[str, Any], found: _Found | None, correction: Any
 ) -> NotificationChange:
     judged, evidence = found or (None, None)
-    is_touched = has_events(connection, message.id, row["position"])
-    if row["state"] in WAITING and not (correction and not _proves(judged, correction)) and (judged or not is_touched):
+    stays = has_events(connection, message.id, row["position"]) or row["position"] != _last_position(
+        connection, message.id
+    )
+    if row["state"] in WAITING and not (correction and not _proves(judged, correction)) and (judged or not stays):
         if judged is None:
             connection.execute(sa.delete(tables.Notification).where(col(tables.Notification.id) == row["id"]))
             return _told("gone", row, None)

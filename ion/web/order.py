@@ -34,6 +34,7 @@ from ion.web.texts import Texts
 from ion.web.visits import Visit
 
 SOURCE = "staff page"
+_NAMED = 10
 
 
 def order_routes(pages: Pages) -> APIRouter:
@@ -68,6 +69,11 @@ def order_routes(pages: Pages) -> APIRouter:
             happened=happened(detail),
             following=store.next_to_enter(merchant, listed.id),
             most_characters=MAX_NUMBER,
+            same_number=[
+                (other, number)
+                for other, number in store.entered_as(merchant, listed.shop_order_number or "")
+                if other != listed.id
+            ][:_NAMED],
             **shown,
         )
 
