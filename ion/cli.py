@@ -42,7 +42,7 @@ from ion.console import (
     settings_of,
     with_progress,
 )
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 
 if TYPE_CHECKING:
     from ion.export import Profile
@@ -385,6 +385,9 @@ def ingest(
                 line["state"] = store.message_state(receipt.message_id)
                 line["notifications"] = [asdict(found) for found in store.notifications_of(receipt.message_id)]
             print_json(line)
+    for _, receipt in kept:
+        if isinstance(receipt, DatabaseError):
+            raise receipt
     end(any(isinstance(receipt, IonError) for _, receipt in kept))
 
 

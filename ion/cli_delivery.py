@@ -8,7 +8,7 @@ import typer
 
 from ion.config import Settings
 from ion.console import end, opened_store, print_json, report, settings_of
-from ion.errors import IonError, SettingError
+from ion.errors import DatabaseError, IonError, SettingError
 
 if TYPE_CHECKING:
     from ion.store import Delivery, DeliveryTarget
@@ -101,6 +101,8 @@ def retry(
         for delivery_id in dict.fromkeys(ids):
             try:
                 queued.append(store.retry_delivery(delivery_id).id)
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = report(str(delivery_id), error)
         Deliverer(store, settings).run_once()

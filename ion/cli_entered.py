@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ion.console import end, opened_store, print_json, read_octets, settings_of
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 
 if TYPE_CHECKING:
     from ion.entering import Match
@@ -90,6 +90,8 @@ def entered(
                 if apply:
                     try:
                         line |= _stored(store, merchant, found, by, source, replace=replace)
+                    except DatabaseError:  # it would refuse the others too
+                        raise
                     except IonError as error:
                         line |= {"result": "failed", "reason": str(error)}
             results[line["result"]] += 1

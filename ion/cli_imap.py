@@ -9,7 +9,7 @@ import typer
 from ion.config import Settings
 from ion.config_imap import ImapAccount
 from ion.console import end, opened_store, print_json, settings_of
-from ion.errors import IonError, SettingError, UnreachableError
+from ion.errors import DatabaseError, IonError, SettingError, UnreachableError
 
 if TYPE_CHECKING:
     from ion.store import Store
@@ -55,9 +55,9 @@ def fetch(
         )
         with closing(worker):
             worker.run_once()
-    unreachable = next((error for error in failed if isinstance(error, UnreachableError)), None)
-    if unreachable is not None:
-        raise unreachable
+    elsewhere = next((error for error in failed if isinstance(error, UnreachableError | DatabaseError)), None)
+    if elsewhere is not None:
+        raise elsewhere
     end(bool(failed))
 
 

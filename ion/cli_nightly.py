@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ion.console import end, opened_store, print_json, read_octets, settings_of
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 
 if TYPE_CHECKING:
     from ion.config import Settings
@@ -35,6 +35,8 @@ def nightly(
             found = store.merchant(name)
             try:
                 lines = _due_of(store, found) if dry_run else _published_for(store, settings, found)
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = True
                 lines = [{"merchant": name, "error": str(error)}]

@@ -9,7 +9,7 @@ import typer
 
 from ion.config import Settings
 from ion.console import end, opened_store, print_json, read_octets, report, settings_of
-from ion.errors import IonError, UnreachableError
+from ion.errors import DatabaseError, IonError, UnreachableError
 
 if TYPE_CHECKING:
     from ion.intake import Intake
@@ -162,6 +162,8 @@ def _each(context: typer.Context, method: str, ids: list[int] | None, state: str
         for outgoing_id in dict.fromkeys(chosen):
             try:
                 print_json(_shown(getattr(store, method)(outgoing_id)))
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = report(str(outgoing_id), error)
     end(failed)

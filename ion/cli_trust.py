@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ion.console import end, opened_store, print_json, settings_of
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 
 if TYPE_CHECKING:
     from ion.store import ShownMessage, ShownNotification
@@ -89,6 +89,8 @@ def release(
                     number, by=by, note=note, named=force or (), in_place_of=in_place_of
                 )
                 print_json(asdict(released))
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = True
                 print_json({"id": number, "error": str(error)})
@@ -102,6 +104,8 @@ def dismiss(context: typer.Context, notifications: Notifications, by: By, note: 
         for number in notifications:
             try:
                 print_json(asdict(store.dismiss_notification(number, by=by, note=note)))
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 failed = True
                 print_json({"id": number, "error": str(error)})

@@ -8,8 +8,10 @@
     ├── MailError                a file that is no mail at all            (exit 1)
     ├── CsvError                 a CSV given to be read is none           (exit 1)
     ├── CorrectionError          what a person typed makes no whole order (exit 1) (`ion.corrections`)
-    ├── StoreError               the database refused, the data is intact (exit 1)
-    │   ├── StorageFullError     its disk is full
+    ├── StoreError               the store refuses this, for a reason to act on (exit 1)
+    │   ├── DatabaseError        not this: the database itself could not now (exit 4)
+    │   │   ├── StorageFullError its disk is full
+    │   │   └── TransactionEndedError it gave up a whole transaction
     │   ├── OrderErasedError     the order was erased here
     │   ├── ErasedMeanwhileError a file was written with what is erased   (`ion.store`)
     │   └── ClaimLostError       another process has the row now          (`ion.store`)
@@ -74,10 +76,27 @@ class CsvError(IonError):
 
 
 class StoreError(IonError):
-    """The store refused an operation; nothing was changed."""
+    """The store refused an operation; nothing was changed.
+
+    Of this class itself: what was asked for cannot be, and the sentence says what would do. Not so a DatabaseError.
+    """
 
 
-class TransactionEndedError(StoreError):
+class DatabaseError(StoreError):
+    """The database itself could not do what was asked of it: it is locked, full, damaged, or out of reach. Whoever
+    asked did nothing wrong, and may ask again later.
+
+    `in_doubt`: the connection broke, so a commit that was under way may have been done; else nothing was changed.
+    """
+
+    exit_status = 4
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+class TransactionEndedError(DatabaseError):
     """The database gave up a whole transaction in the middle of it; nothing of it is kept."""
 
 
@@ -85,7 +104,7 @@ class OrderErasedError(StoreError):
     """The order was erased here: nothing is kept of it or sent for it."""
 
 
-class StorageFullError(StoreError):
+class StorageFullError(DatabaseError):
     """The store's disk is full; nothing was changed."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ion.errors import IonError
+from ion.errors import DatabaseError, IonError
 from ion.reader import Reader, ReadFailedError
 from ion.reading import Judged
 from ion.seal import Key
@@ -47,7 +47,7 @@ def reparse(
     timeout_seconds: float,
 ) -> Iterator[MessageChange | NotReread]:
     """Read each chosen message again, by id; what that changes, stored with `apply`. Messages named by id that cannot
-    be read again are told first. Raises StoreError where the database refuses to tell which there are."""
+    be read again are told first. Raises DatabaseError where the database cannot go on; what was told before is done."""
     reader = Reader(timeout_seconds)
     try:
         yield from _missing(store, chosen)
@@ -64,6 +64,8 @@ def reparse(
             after_id = message.id
             try:
                 yield _read_again(store, message, keys_for(message.merchant), authenticator, reader, apply=apply)
+            except DatabaseError:  # it would refuse the others too
+                raise
             except IonError as error:
                 yield NotReread(message.id, error)
     finally:

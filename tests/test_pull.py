@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ion.config import Settings
-from ion.errors import SettingError, StoreError
+from ion.errors import DatabaseError, SettingError, StoreError
 from ion.serve import Service
 from ion.store import ErasureKind, Store, Subject
 from ion.web import access, app, connection, octets
@@ -440,7 +440,7 @@ def test_a_token_is_kept_as_its_digest_only_and_its_use_is_noted_to_the_minute(s
 
 def test_trouble_with_the_database_is_told_without_its_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any, **__: Any) -> Any:
-        raise StoreError("the database /secret/path refused")
+        raise DatabaseError("the database /secret/path refused")
 
     monkeypatch.setattr(site.store, "batches_after", refuses)
     got = site.ask("/v1/files")

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
-from ion.errors import RenderError, SettingError, StoreError, UnknownMerchantError, UnreachableError
+from ion.errors import DatabaseError, RenderError, SettingError, StoreError, UnknownMerchantError, UnreachableError
 from ion.store import (
     ClaimLostError,
     JobState,
@@ -449,11 +449,24 @@ def test_of_many_schedulers_one_gets_the_run(store: Store) -> None:
     assert len(got) == 1
 
 
-def test_a_locked_database_is_a_store_error_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_no_database_can_hold_is_not_told_as_its_trouble(store: Store) -> None:
+    with store.reading() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+    for about_values, statement in (
+        (True, "SELECT zeroblob(2000000000)" if is_sqlite else "SELECT 1 / 0"),
+        (False, "INSERT INTO merchant (name) VALUES (NULL)"),
+        (False, "SELECT * FROM nowhere"),
+    ):
+        with pytest.raises(StoreError) as caught, store.writing() as connection:
+            connection.execute(sa.text(statement))
+        assert isinstance(caught.value, DatabaseError) is not about_values, statement
+
+
+def test_a_locked_database_is_told_as_its_own_trouble_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ion.store.engine.BUSY_TIMEOUT_SECONDS", 0.2)
     store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
     other = make_engine(f"sqlite:///{tmp_path / 'ion.db'}")
-    with other.begin(), pytest.raises(StoreError, match="locked"):
+    with other.begin(), pytest.raises(DatabaseError, match="locked"):
         received(store)
     assert received(store) == 1
     store.close()

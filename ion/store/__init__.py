@@ -70,7 +70,14 @@ from ion.store.confirmations import Confirmations, ShownConfirmation
 from ion.store.copying import DatabaseContent, content_of_database, copy_database, is_open_elsewhere, sqlite_path
 from ion.store.corrections import Correction, Corrections, OtherCorrectionError
 from ion.store.counts import Counting, Counts
-from ion.store.decisions import ContradictsError, Decisions, NotNamedError, ShownMessage, ShownNotification
+from ion.store.decisions import (
+    ContradictsError,
+    Decisions,
+    NoSuchMessageError,
+    NotNamedError,
+    ShownMessage,
+    ShownNotification,
+)
 from ion.store.deliveries import Deliveries, Delivery, DeliveryTarget
 from ion.store.engine import make_engine, translated
 from ion.store.entries import (
@@ -105,6 +112,7 @@ from ion.store.migrations import HEAD as SCHEMA
 from ion.store.notification_events import NotificationEvent, NotificationEvents
 from ion.store.order_lists import (
     ListedOrder,
+    NoSuchPlaceError,
     OrderBatch,
     OrderDetail,
     OrderFilters,
@@ -200,7 +208,9 @@ __all__ = [
     "NewMail",
     "NewMessage",
     "NoSuchAddressError",
+    "NoSuchMessageError",
     "NoSuchOrderError",
+    "NoSuchPlaceError",
     "NoSuchProfileError",
     "NotEnteredError",
     "NotNamedError",

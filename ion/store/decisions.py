@@ -88,6 +88,10 @@ class ShownMessage:
     notifications: tuple[ShownNotification, ...]
 
 
+class NoSuchMessageError(StoreError):
+    """No message has this number."""
+
+
 class NotNamedError(StoreError):
     """Something is in doubt that the person who decides did not name."""
 
@@ -116,13 +120,13 @@ class Decisions(Database):
                 yield _message(row, (_notification(connection, row),))
 
     def shown_message(self, message_id: int) -> ShownMessage:
-        """A message with all its notifications. Raises StoreError where there is none of this number."""
+        """A message with all its notifications. Raises NoSuchMessageError where there is none of this number."""
         query = _shown(outer=True).where(col(tables.Message.id) == message_id)
         with self.reading() as connection:
             rows = connection.execute(query.order_by(col(tables.Notification.position))).all()
             found = tuple(_notification(connection, row) for row in rows if row.notification is not None)
         if not rows:
-            raise StoreError(f"there is no message {message_id}; `ion held` names those that wait")
+            raise NoSuchMessageError(f"there is no message {message_id}; `ion held` names those that wait")
         return _message(rows[0], found)
 
     def shown_notification(self, notification_id: int) -> ShownMessage:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ion.errors import IonError, SettingError, StorageFullError, StoreError, TransactionEndedError
+from ion.errors import DatabaseError, IonError, SettingError, StorageFullError, StoreError, TransactionEndedError
 
 # Below the ten seconds and more that SMTP clients and web clients wait for an answer. With SQLite, half of it for other
 # threads (`_turn`) and half for other processes.
@@ -24,6 +24,8 @@ BUSY_TIMEOUT_SECONDS = 8.0
 CONNECT_TIMEOUT_SECONDS = 10
 # https://sqlite.org/rescode.html: what tells of the file, not of the statement
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
+# PostgreSQL's classes of what is wrong with the values: 22 data exception, 54 beyond a limit (appendix A).
+_VALUE_STATES = ("22", "54")
 
 
 class Database:
@@ -42,13 +44,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the database and changes nothing. Raises StoreError."""
+        """A transaction that sees one state of the database and changes nothing. Raises DatabaseError."""
         with translated(self._file), self._read_engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A writing transaction: all of the block or nothing, durable when the block has ended. Raises StoreError."""
+        """A writing transaction: all of the block or nothing, durable when the block has ended. Raises
+        DatabaseError, and StoreError for values that it cannot hold."""
         with translated(self._file), self._turn(), self._engine.begin() as connection:
             yield connection
             if not is_in_transaction(connection):
@@ -57,7 +60,7 @@ class Database:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Threads that write to SQLite wait here for each other: SQLite itself would have them sleep and look again,
-        for longer and longer, while the lock is free. Raises StoreError as SQLite would, where it lasts too long."""
+        for longer and longer, while the lock is free. Raises DatabaseError as SQLite would, where it lasts too long."""
         if not self._is_sqlite:
             yield
         elif self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS / 2):
@@ -66,7 +69,7 @@ class Database:
             finally:
                 self._writer.release()
         else:
-            raise StoreError(f"the database {self._file} refused: another thread is writing to it")
+            raise DatabaseError(f"the database {self._file} refused: another thread is writing to it")
 
     @property
     def folder(self) -> Path | None:
@@ -98,13 +101,23 @@ def tells_of_damage(error: BaseException | None) -> bool:
 
 @contextmanager
 def translated(file: str | None = None) -> Iterator[None]:
-    """Turns the database's errors into StoreError. The sentence holds no values, because those are personal data; it
-    names `file`, the path of an SQLite database."""
+    """Turns the database's errors into DatabaseError; into StoreError where it can hold no such values. The sentence
+    holds no values, because those are personal data; it names `file`, the path of an SQLite database."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        kind = StorageFullError if is_full(error) else StoreError
-        raise kind(f"the database {f'{file} ' if file else ''}refused: {_cause(error)}") from error
+        told = f"the database {f'{file} ' if file else ''}refused: {_cause(error)}"
+        if is_about_values(error):
+            raise StoreError(told) from error
+        kind = StorageFullError if is_full(error) else DatabaseError
+        raise kind(told, in_doubt=isinstance(error, DBAPIError) and error.connection_invalidated) from error
+
+
+def is_about_values(error: BaseException | None) -> bool:
+    """Whether the database can hold no such values: it would never take them, whoever asks."""
+    original: Any = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(original, "sqlstate", None) or ""
+    return state[:2] in _VALUE_STATES or isinstance(error, DataError | sqlite3.DataError)
 
 
 def is_full(error: BaseException) -> bool:
@@ -128,7 +141,8 @@ def _cause(error: SQLAlchemyError | sqlite3.Error) -> str:
 def make_engine(url: str, *, foreign_keys: bool = True, **options: Any) -> sa.Engine:
     """The engine for `sqlite:///PATH` or `postgresql://...`; for SQLite the file is created, owner-only.
 
-    Raises SettingError where the URL names no database this program knows, StoreError where the file cannot be created.
+    Raises SettingError where the URL names no database this program knows, DatabaseError where the file cannot be
+    created.
     """
     try:
         parsed = sa.make_url(url)
@@ -193,7 +207,7 @@ def _create_file(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StoreError(f"the database file {path} cannot be opened: {error.strerror}") from error
+        raise DatabaseError(f"the database file {path} cannot be opened: {error.strerror}") from error
 
 
 def _postgresql_engine(url: sa.URL, **options: Any) -> sa.Engine:

@@ -33,7 +33,7 @@ from ion.order import PLATFORMS
 from ion.store import tables
 from ion.store.bounces import keep_bounce, merchants_of_mails
 from ion.store.confirmations import keep_confirmation
-from ion.store.engine import Database
+from ion.store.engine import Database, is_about_values
 from ion.store.merchants import lock_merchant
 from ion.store.messages import ClaimLostError, end_claim
 from ion.store.orders import insert_order, update_order
@@ -201,16 +201,11 @@ _KNOWN_ORDER = "SELECT id, revision FROM orders WHERE merchant = ? AND platform 
 _MERCHANT_OF = sa.select(col(tables.Message.merchant)).where(col(tables.Message.id) == sa.bindparam("message"))
 
 
-# PostgreSQL's classes of what is wrong with the values: 22 data exception, 54 beyond a limit (appendix A).
-_OWN_STATES = ("22", "54")
-
-
 def _is_its_own(error: Exception) -> bool:
     """Whether an error is that of one message, not one that the next message would meet too (a full disk)."""
     if isinstance(error, TransactionEndedError):
         return False
-    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
-    if state[:2] in _OWN_STATES:
+    if is_about_values(error.__cause__):
         return True
     of_all = (OperationalError, InterfaceError, sqlite3.OperationalError, sqlite3.InterfaceError)
     return not (isinstance(error, StoreError) and isinstance(error.__cause__, of_all))

@@ -177,6 +177,10 @@ class OrderDetail:
     notifications: tuple[OrderNotification, ...]
 
 
+class NoSuchPlaceError(StoreError):
+    """A cursor that names no place in the list of orders."""
+
+
 class OrderLists(Database):
     """Each method is one reading transaction and raises StoreError where the database refuses. Orders of another
     merchant, and erased ones, are not there."""
@@ -187,7 +191,7 @@ class OrderLists(Database):
         """A page of at most `limit` orders (1 to `MOST_ROWS`). `cursor`: None for the newest ones, else `older` or
         `newer` of another page of the same filters. A newer page that would not be full is the newest one.
 
-        Raises StoreError for a cursor or a limit that is none.
+        Raises NoSuchPlaceError for a cursor that is none, StoreError for such a limit.
         """
         if not 1 <= limit <= MOST_ROWS:
             raise StoreError(f"a page has 1 to {MOST_ROWS} orders, not {limit}; give another limit")
@@ -561,7 +565,7 @@ def _read_cursor(cursor: str | None) -> tuple[str, int]:
         return "older", _LARGEST
     read = _CURSOR.fullmatch(cursor)
     if read is None:
-        raise StoreError(f"{cursor[:40]!r} is no place in the list of orders; begin with the newest ones")
+        raise NoSuchPlaceError(f"{cursor[:40]!r} is no place in the list of orders; begin with the newest ones")
     return read[1], int(read[2])
 
 

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError as DriverDatabaseError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from ion.errors import StoreError, UnreachableError
+from ion.errors import DatabaseError, StoreError, UnreachableError
 from ion.store.engine import BUSY_TIMEOUT_SECONDS, make_engine, translated
 from ion.store.migrations import HEAD
 
@@ -53,9 +54,9 @@ def _check_reachable(engine: sa.Engine) -> None:
                 connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # the first that reads the file
     except OperationalError as error:
         if engine.dialect.name == "sqlite":
-            raise StoreError(f"the database file {engine.url.database} cannot be opened") from error
+            raise DatabaseError(f"the database file {engine.url.database} cannot be opened: {error.orig}") from error
         raise UnreachableError(f"the database at {engine.url.host or 'the local socket'} cannot be reached") from error
-    except DatabaseError as error:
+    except DriverDatabaseError as error:
         if engine.dialect.name != "sqlite":
             raise
         raise StoreError(
@@ -86,7 +87,7 @@ def _switch_to_wal(engine: sa.Engine) -> None:
         if mode == "wal":
             return
         if time.monotonic() > until:
-            raise StoreError(f"the database file {engine.url.database} cannot use a write-ahead log here")
+            raise DatabaseError(f"the database file {engine.url.database} cannot use a write-ahead log here")
         time.sleep(0.02)
 
 

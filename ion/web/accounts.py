@@ -5,6 +5,7 @@ code too: whoever finds a browser that is signed in can do neither.
 """
 
 import secrets
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -17,17 +18,10 @@ from ion.web import second_factor
 from ion.web.access import Guesses
 from ion.web.pages import Pages
 from ion.web.passwords import PasswordError
+from ion.web.refusals import Refused, shown_again
 from ion.web.signing_in import CODES_SECONDS, GUESSES_SECONDS, MOST_CODES, MOST_GUESSES, later, set_cookie
 from ion.web.texts import LOCALES, Texts
 from ion.web.visits import COOKIE, Visit
-
-
-class Refused(IonError):
-    """What was sent cannot be done: the page is shown again with the sentence. `wait`: seconds until it may be."""
-
-    def __init__(self, sentence: str, wait: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.wait = wait
 
 
 def accounts_routes(pages: Pages) -> APIRouter:
@@ -53,16 +47,14 @@ def _account_routes(router: APIRouter, pages: Pages, its: "_Account") -> None:
         again: Annotated[str, Form()] = "",
     ) -> Response:
         texts, name = Texts(visit.locale), visit.user.name
-        try:
+        with shown_again(partial(its.page, request, visit)):
             if not visit.user.has_password:
                 raise Refused(texts("account.no_password"))
             if password != again:
                 raise Refused(texts("account.differ"))
             its.prove(visit, old)
             store.set_password(name, its.passwords.hash(password))
-            token = store.begin_session(name, verified=True)
-        except IonError as error:
-            return its.page(request, visit, error)
+        token = store.begin_session(name, verified=True)
         pages.audit(visit, "password changed", name)
         response = pages.redirect("/account", said="account_password")
         secure = pages.visits.is_secure(request)
@@ -71,14 +63,16 @@ def _account_routes(router: APIRouter, pages: Pages, its: "_Account") -> None:
 
     @router.post("/account/language")
     def change_language(
-        visit: Annotated[Visit, pages.may_read_by_form], locale: Annotated[str, Form()] = ""
+        request: Request, visit: Annotated[Visit, pages.may_read_by_form], locale: Annotated[str, Form()] = ""
     ) -> Response:
-        store.set_user_locale(visit.user.name, locale if locale in LOCALES else None)
+        with shown_again(partial(its.page, request, visit)):
+            store.set_user_locale(visit.user.name, locale if locale in LOCALES else None)
         return pages.redirect("/account", said="saved")
 
     @router.post("/account/sessions")
-    def end_other_sessions(visit: Annotated[Visit, pages.may_read_by_form]) -> Response:
-        store.end_sessions(visit.user.name, keep_session=visit.session_token)
+    def end_other_sessions(request: Request, visit: Annotated[Visit, pages.may_read_by_form]) -> Response:
+        with shown_again(partial(its.page, request, visit)):
+            store.end_sessions(visit.user.name, keep_session=visit.session_token)
         pages.audit(visit, "signed out elsewhere", visit.user.name)
         return pages.redirect("/account", said="account_sessions")
 
@@ -104,14 +98,12 @@ def _second_factor_routes(router: APIRouter, pages: Pages, its: "_Account") -> N
         if visit.user.has_second_factor:
             return pages.redirect("/account")
         secret = second_factor.secret_of(token, salt)
-        try:
+        with shown_again(partial(its.factor_page, request, visit, salt)):
             its.prove(visit, password)
             step = second_factor.step_of(secret, code)
             if step is None:
                 raise Refused(Texts(visit.locale)("signing_in.wrong_code"))
             store.set_second_factor(name, secret, step=step, keep_session=token)
-        except IonError as error:
-            return its.factor_page(request, visit, salt, error)
         pages.audit(visit, "second factor set up", name)
         return pages.redirect("/account", said="account_second_factor")
 
@@ -124,12 +116,10 @@ def _second_factor_routes(router: APIRouter, pages: Pages, its: "_Account") -> N
     ) -> Response:
         if not visit.user.has_second_factor:
             return pages.redirect("/account")
-        try:
+        with shown_again(partial(its.page, request, visit)):
             its.prove(visit, password)
             its.prove_code(visit, code)
             store.set_second_factor(visit.user.name, None, keep_session=visit.session_token)
-        except IonError as error:
-            return its.page(request, visit, error)
         pages.audit(visit, "second factor removed", visit.user.name)
         return pages.redirect("/account", said="account_second_factor_removed")
 

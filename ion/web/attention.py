@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from itertools import groupby
 from typing import Annotated, Any
@@ -26,11 +27,12 @@ from starlette.responses import Response
 from ion.content import order_of
 from ion.contract import language
 from ion.corrections import CorrectionError, ShownField, fields_of, partial_values
-from ion.errors import IonError, StoreError
+from ion.errors import IonError
 from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
 from ion.store import (
     ContradictsError,
+    NoSuchMessageError,
     NoSuchOrderError,
     NotNamedError,
     OtherCorrectionError,
@@ -45,6 +47,7 @@ from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of,
 from ion.web.octets import disposition
 from ion.web.order_sheet import ShownChange, shown_changes
 from ion.web.pages import Pages, address
+from ion.web.refusals import shown_again
 from ion.web.requested import id_of
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -192,16 +195,18 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             changes[added] = its_text
         note = str(form.get("note", ""))[:2000]
         asked = Asked("correct", one.notification, {**typed, "note": note, "new-path": added, "new-text": its_text})
-        try:
+
+        def again(error: IonError) -> Response:
+            kept = asked.typed
+            if isinstance(error, OtherCorrectionError):
+                # Only what this person changed: all the rest of the form would take back what the other one typed.
+                kept = {name: text for name, text in kept.items() if name not in typed or name in changes}
+            return its.page(request, visit, message, error, replace(asked, typed=kept))
+
+        with shown_again(again):
             store.correct_notification(
                 one.notification, changes, by=visit.user.name, note=note or None, known=known, seen=seen
             )
-        except IonError as error:
-            if isinstance(error, OtherCorrectionError):
-                # Only what this person changed: all the rest of the form would take back what the other one typed.
-                kept = {name: text for name, text in asked.typed.items() if name not in typed or name in changes}
-                asked = replace(asked, typed=kept)
-            return its.page(request, visit, message, error=error, asked=asked)
         pages.audit(visit, "mail corrected", str(message.id))
         return pages.redirect(its.path(message), said="attention_corrected")
 
@@ -218,10 +223,8 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         number = _number(correction)
         if number not in [each.id for each in store.corrections_of(message.id) if each.position == one.position]:
             raise _nothing()
-        try:
+        with shown_again(partial(its.page, request, visit, message)):
             store.undo_correction(number, by=visit.user.name)
-        except IonError as error:
-            return its.page(request, visit, message, error=error)
         pages.audit(visit, "correction undone", str(message.id))
         return pages.redirect(its.path(message), said="attention_uncorrected")
 
@@ -244,7 +247,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
         asked = Asked("release", one.notification, {"note": note}, frozenset(named))
-        try:
+        with shown_again(lambda error: its.page(request, visit, message, error, asked)):
             store.release_notification(
                 one.notification,
                 by=visit.user.name,
@@ -253,8 +256,6 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
                 seen=_seen(seen),
                 in_place_of=_number(in_place_of) or None,
             )
-        except IonError as error:
-            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "released")
 
     @router.post(_NOTIFICATION + "/dismiss")
@@ -267,11 +268,9 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         note: Note = "",
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
-        try:
+        asked = Asked("dismiss", one.notification, {"note": note})
+        with shown_again(lambda error: its.page(request, visit, message, error, asked)):
             store.dismiss_notification(one.notification, by=visit.user.name, note=note or None)
-        except IonError as error:
-            asked = Asked("dismiss", one.notification, {"note": note})
-            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "dismissed")
 
     @router.post(_NOTIFICATION + "/merge")
@@ -285,11 +284,9 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         note: Note = "",
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
-        try:
+        asked = Asked("merge", one.notification, {"note": note, "order": order})
+        with shown_again(lambda error: its.page(request, visit, message, error, asked)):
             store.merge_notification(one.notification, _order_named(order), by=visit.user.name, note=note or None)
-        except IonError as error:
-            asked = Asked("merge", one.notification, {"note": note, "order": order})
-            return its.page(request, visit, message, error=error, asked=asked)
         return its.decided(visit, message, one, "merged")
 
     @router.post(_NOTIFICATION + "/undo")
@@ -301,10 +298,8 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         notification_id: str,
     ) -> Response:
         message, one = its.notification(merchant, message_id, notification_id)
-        try:
+        with shown_again(partial(its.page, request, visit, message)):
             store.undo_decision(one.notification, by=visit.user.name)
-        except IonError as error:
-            return its.page(request, visit, message, error=error)
         pages.audit(visit, "decision undone", str(message.id))
         return pages.redirect(its.path(message), said="attention_undone")
 
@@ -313,10 +308,8 @@ def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
     @router.get("/m/{merchant}/attention/{message_id}/reread")
     def preview(request: Request, visit: Annotated[Visit, pages.may_work], merchant: str, message_id: str) -> Response:
         message = its.message(merchant, message_id)
-        try:
+        with shown_again(partial(its.page, request, visit, message)):
             change = its.reread(message, apply=False)
-        except IonError as error:
-            return its.page(request, visit, message, error=error)
         return pages.show(request, visit, "attention_reread.html", message=message, change=change)
 
     @router.post("/m/{merchant}/attention/{message_id}/reread")
@@ -324,10 +317,8 @@ def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str, message_id: str
     ) -> Response:
         message = its.message(merchant, message_id)
-        try:
+        with shown_again(partial(its.page, request, visit, message)):
             its.reread(message, apply=True)
-        except IonError as error:
-            return its.page(request, visit, message, error=error)
         pages.audit(visit, "mail read again", str(message.id))
         return pages.redirect(its.path(message), said="attention_reread")
 
@@ -375,7 +366,7 @@ class _Attention:
         number = _number(message_id)
         try:
             found = self.store.shown_message(number) if number else None
-        except StoreError:
+        except NoSuchMessageError:
             found = None
         if found is None or found.merchant != merchant:
             raise _nothing()
@@ -434,11 +425,11 @@ class _Attention:
         request: Request,
         visit: Visit,
         message: ShownMessage,
+        error: IonError | None = None,
+        asked: Asked | None = None,
         *,
         show: str = "",
         done: tuple[int, int | None] | None = None,
-        error: IonError | None = None,
-        asked: Asked | None = None,
     ) -> Response:
         """The mail beside what was read of it; with an error, what was typed stays."""
         raw = self.store.message_octets(message.merchant, message.id)

@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ion.delivery.manifest import manifest_of
-from ion.errors import IonError, SettingError
+from ion.errors import SettingError
 from ion.nightly import Published, due_now, publish_now
-from ion.store import Batch, Delivery, OrderFilters, OrdersChangedError, Store
+from ion.store import Batch, Delivery, NoSuchPlaceError, OrderFilters, OrdersChangedError, Store
 from ion.web.octets import file_response
 from ion.web.pages import Pages
 from ion.web.requested import id_of
@@ -129,7 +129,7 @@ def file_routes(pages: Pages) -> APIRouter:
         filters = OrderFilters(batch=batch.id)
         try:
             page = store.order_page(merchant, filters, cursor or None, ORDERS_OF_A_PAGE)
-        except IonError:  # a cursor that somebody made up
+        except NoSuchPlaceError:  # a cursor that somebody made up
             page = store.order_page(merchant, filters, None, ORDERS_OF_A_PAGE)
         return pages.show(
             request,

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ion.contract import languages, tags
-from ion.errors import IonError
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.settings import Text
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -44,10 +44,8 @@ def merchants_routes(pages: Pages) -> APIRouter:
         name = name.strip()
         if locale and locale not in tags():
             return show(request, visit, Texts(visit.locale)("settings.wrong_choice"), name=name, locale=locale)
-        try:
+        with shown_again(lambda error: show(request, visit, str(error), name=name, locale=locale)):
             store.create_merchant(name, domain=pages.settings.mail_domain, locale=locale or None)
-        except IonError as error:
-            return show(request, visit, str(error), name=name, locale=locale)
         store.record_audit(visit.user.name, "merchant added", name, merchant=name)
         return pages.redirect(f"/m/{name}/start", "settings_merchant_added")
 

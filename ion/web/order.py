@@ -14,7 +14,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ion.errors import OrderErasedError, StoreError
+from ion.errors import IonError, OrderErasedError
 from ion.store import (
     NoSuchOrderError,
     OrderBatch,
@@ -28,6 +28,7 @@ from ion.store.batches import LEFT_OUT
 from ion.store.entries import MAX_NUMBER
 from ion.web.order_sheet import sheet_of, shown_changes
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.requested import id_of
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -40,11 +41,14 @@ def order_routes(pages: Pages) -> APIRouter:
     router = APIRouter()
     store = pages.store
 
+    def nothing() -> HTTPException:
+        return HTTPException(HTTPStatus.NOT_FOUND, "there is no such order")
+
     def found(merchant: str, order_id: str) -> OrderDetail:
         number = id_of(order_id)
         detail = store.order_detail(merchant, number) if number else None
         if detail is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order")
+            raise nothing()
         return detail
 
     def show(request: Request, visit: Visit, merchant: str, detail: OrderDetail, **values: Any) -> Response:
@@ -88,7 +92,20 @@ def order_routes(pages: Pages) -> APIRouter:
         revision: Annotated[str, Form()] = "",
     ) -> Response:
         detail = found(merchant, order_id)
-        try:
+
+        def again(error: IonError) -> Response:
+            if isinstance(error, NoSuchOrderError | OrderErasedError):  # erased in this moment
+                raise nothing() from error
+            now, status, problem = found(merchant, order_id), HTTPStatus.CONFLICT, None
+            is_other = isinstance(error, OtherNumberError)
+            if isinstance(error, OtherRevisionError):
+                problem = Texts(visit.locale)("order.other_revision")
+            elif not is_other:
+                status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
+            shown = {"status": status, "problem": problem, "may_replace": is_other, "number": number}
+            return show(request, visit, merchant, now, **shown)
+
+        with shown_again(again):
             said = store.mark_entered(
                 merchant,
                 detail.listed.id,
@@ -97,24 +114,6 @@ def order_routes(pages: Pages) -> APIRouter:
                 source=SOURCE,
                 replace=bool(replace),
                 seen=id_of(revision),  # the one on the page: a later one is not what was typed into the shop
-            )
-        except (NoSuchOrderError, OrderErasedError) as error:  # erased in this moment
-            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order") from error
-        except OtherRevisionError:
-            problem = Texts(visit.locale)("order.other_revision")
-            now, status = found(merchant, order_id), HTTPStatus.CONFLICT
-            return show(request, visit, merchant, now, status=status, problem=problem, number=number)
-        except StoreError as error:
-            is_other = isinstance(error, OtherNumberError)
-            return show(
-                request,
-                visit,
-                merchant,
-                found(merchant, order_id),
-                status=HTTPStatus.CONFLICT if is_other else HTTPStatus.UNPROCESSABLE_ENTITY,
-                problem=None if is_other else str(error),
-                may_replace=is_other,
-                number=number,
             )
         if said.changed:
             pages.audit(visit, "order entered", said.order_number)
@@ -127,14 +126,15 @@ def order_routes(pages: Pages) -> APIRouter:
         request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str, order_id: str
     ) -> Response:
         detail = found(merchant, order_id)
-        try:
+
+        def again(error: IonError) -> Response:
+            if isinstance(error, NoSuchOrderError | OrderErasedError):
+                raise nothing() from error
+            status, now = HTTPStatus.CONFLICT, found(merchant, order_id)
+            return show(request, visit, merchant, now, status=status, problem=str(error))
+
+        with shown_again(again):
             said = store.reopen(merchant, detail.listed.id, by=visit.user.name, source=SOURCE)
-        except (NoSuchOrderError, OrderErasedError) as error:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such order") from error
-        except StoreError as error:
-            return show(
-                request, visit, merchant, found(merchant, order_id), status=HTTPStatus.CONFLICT, problem=str(error)
-            )
         pages.audit(visit, "order reopened", said.order_number)
         return pages.redirect(_path(merchant, detail.listed.id), said="orders_reopened")
 

@@ -24,12 +24,13 @@ from starlette.responses import Response
 from ion.catalogues import Catalogues
 from ion.contract import Kind, language, print_value
 from ion.delivery.manifest import media_type
-from ion.errors import IonError, StoreError
+from ion.errors import IonError
 from ion.export import PROFILES, ExportSummary, Profile, export_orders, file_name
 from ion.nightly import profile_of
-from ion.store import ListedOrder, OrderFilters, OrderState, Store
+from ion.store import ListedOrder, NoSuchPlaceError, OrderFilters, OrderState, Store
 from ion.web.order_sheet import country_text, money_text
 from ion.web.pages import Pages, When, address
+from ion.web.refusals import shown_again
 from ion.web.requested import id_of
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -71,7 +72,7 @@ def orders_routes(pages: Pages) -> APIRouter:
         at = request.query_params.get("at")
         try:
             page = store.order_page(merchant, filters, at, ON_A_PAGE)
-        except StoreError:  # it names no place in the list
+        except NoSuchPlaceError:
             page = store.order_page(merchant, filters, None, ON_A_PAGE)
         path = f"/m/{merchant}/orders"
         return pages.show(
@@ -129,13 +130,9 @@ def orders_routes(pages: Pages) -> APIRouter:
             return show(request, visit, merchant)
         now = datetime.now(UTC)
         filters = asked.filters(now.astimezone(visit.zone).date(), visit.zone)
-        try:
+        with shown_again(lambda error: show(request, visit, merchant, str(error), status=HTTPStatus.CONFLICT)):
             made, summary = _made(store, merchant, ids if which == "selected" else filters, profile, now, visit.zone)
-        except StoreError:
-            raise
-        except IonError as error:
-            return show(request, visit, merchant, str(error), status=HTTPStatus.CONFLICT)
-        pages.audit(visit, "orders exported", f"{summary.orders} orders, {profile}")
+            pages.audit(visit, "orders exported", f"{summary.orders} orders, {profile}")
         return _sent(made, file_name(profile, now, visit.zone))
 
     return router

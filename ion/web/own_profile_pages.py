@@ -16,11 +16,12 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from ion.catalogues import Catalogues
-from ion.errors import IonError, ProfileError, StoreError
+from ion.errors import IonError, ProfileError
 from ion.export import Profile, custom_profile, export_orders
 from ion.export.dialect import ENCODINGS
 from ion.web.pages import Pages
 from ion.web.profile_pages import own_profiles
+from ion.web.refusals import shown_again
 from ion.web.visits import Visit
 
 PATH = "/m/{merchant}/files/profiles/own"
@@ -92,18 +93,19 @@ def own_profile_routes(pages: Pages) -> APIRouter:
     ) -> Response:
         name, definition = name.strip(), definition.replace("\r\n", "\n")
         given: dict[str, Any] = {"name": name, "definition": definition}
-        try:
+
+        def again(error: IonError) -> Response:
+            line = _line_of(str(error), definition) if isinstance(error, ProfileError) else None
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            return show_own(request, visit, merchant, status=status, problem=str(error), line=line, **given)
+
+        with shown_again(again):
             profile = custom_profile(name, definition)
             preview = previewed(visit, merchant, profile)
-        except StoreError:
-            raise
-        except IonError as error:
-            line = _line_of(str(error), definition) if isinstance(error, ProfileError) else None
-            given |= {"status": HTTPStatus.UNPROCESSABLE_ENTITY, "problem": str(error), "line": line}
-            return show_own(request, visit, merchant, **given)
         if not keeps:
             return show_own(request, visit, merchant, **given, preview=preview)
-        store.use_export_profile(merchant, name, definition=definition)
+        with shown_again(again):
+            store.use_export_profile(merchant, name, definition=definition)
         pages.audit(visit, "profile declared", name)
         return pages.redirect(f"/m/{merchant}/files/profiles", said="profiles_kept")
 

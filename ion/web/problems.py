@@ -16,9 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from ion.errors import StoreError
+from ion.errors import DatabaseError, StoreError
 from ion.web.pages import Pages
-from ion.web.visits import NotSignedInError
+from ion.web.refusals import NothingChangedError, ShownAgain
+from ion.web.texts import Texts
+from ion.web.visits import NotSignedInError, locale_of
 
 log = structlog.get_logger("ion.web")
 
@@ -42,9 +44,13 @@ def problem_of(status: int, detail: str) -> dict[str, Any]:
 def add_problems(app: FastAPI, pages: Pages) -> None:
     """Have every error of the application told, and who is not signed in sent to the sign-in."""
 
-    def told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    def told(
+        request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, text: str | None = None
+    ) -> Response:
+        """`text`: what a page says instead of `detail`, in its language."""
         if request.url.path.startswith(API_PATH) or "text/html" not in request.headers.get("accept", ""):
             return problem(status, detail, headers)
+        detail = Texts(locale_of(request))(text) if text else detail
         page = pages.show(request, None, "error.html", status=status, detail=detail, title=HTTPStatus(status).phrase)
         page.headers.update(headers or {})
         return page
@@ -79,12 +85,30 @@ def add_problems(app: FastAPI, pages: Pages) -> None:
                 name = "the body"
         return told(request, status, f"{name}: {first['msg'].removeprefix('Value error, ')}")
 
-    @app.exception_handler(StoreError)
-    def _unavailable(request: Request, error: StoreError) -> Response:
+    @app.exception_handler(ShownAgain)
+    def _shown_again(request: Request, shown: ShownAgain) -> Response:  # noqa: ARG001
+        return shown.page
+
+    def unavailable(request: Request, error: BaseException | None, text: str) -> Response:
         log.error("a request could not be answered", cause=str(error))  # no traceback: values
         headers = {"Retry-After": str(RETRY_SECONDS)}
         detail = "the database does not answer now; try again later"
-        return told(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers)
+        return told(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers, text)
+
+    @app.exception_handler(NothingChangedError)
+    def _nothing_changed(request: Request, error: NothingChangedError) -> Response:
+        return unavailable(request, error.__cause__, "error.nothing_changed")
+
+    @app.exception_handler(DatabaseError)
+    def _unavailable(request: Request, error: DatabaseError) -> Response:
+        is_asked = request.method in ("GET", "HEAD")
+        return unavailable(request, error, "error.unavailable" if is_asked else "error.in_doubt")
+
+    @app.exception_handler(StoreError)
+    def _refused_by_the_store(request: Request, error: StoreError) -> Response:
+        log.warning("a request was refused by the store", cause=type(error).__name__)
+        detail = "this cannot be done as things stand now; look at them again, and decide anew"
+        return told(request, HTTPStatus.CONFLICT, detail)
 
     @app.exception_handler(Exception)
     def _broken(request: Request, error: Exception) -> Response:

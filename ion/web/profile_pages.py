@@ -16,11 +16,12 @@ from fastapi import APIRouter, Form, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ion.errors import IonError, ProfileError
+from ion.errors import ProfileError
 from ion.export import PROFILES, Profile
 from ion.nightly import profile_of
 from ion.store import ExportProfile, Store
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.texts import Texts
 from ion.web.visits import Visit
 
@@ -74,7 +75,9 @@ def profile_routes(pages: Pages) -> APIRouter:
         except (ValueError, OverflowError):
             problem = Texts(visit.locale)("profiles.no_date", value=since[:20])
             return show(request, visit, merchant, HTTPStatus.UNPROCESSABLE_ENTITY, problem=problem, form=form)
-        store.use_export_profile(merchant, name, primary=bool(primary), since=start)
+        conflict = HTTPStatus.CONFLICT
+        with shown_again(lambda error: show(request, visit, merchant, conflict, problem=str(error), form=form)):
+            store.use_export_profile(merchant, name, primary=bool(primary), since=start)
         pages.audit(visit, "profile made primary" if primary else "profile used", name)
         return pages.redirect(f"/m/{merchant}/files/profiles", said="profiles_primary" if primary else "profiles_used")
 
@@ -97,10 +100,9 @@ def profile_routes(pages: Pages) -> APIRouter:
             problem = text("profiles.be_sure")
         if problem is not None:
             return show(request, visit, merchant, HTTPStatus.UNPROCESSABLE_ENTITY, problem=problem)
-        try:
+        # Where another administrator was quicker.
+        with shown_again(lambda error: show(request, visit, merchant, HTTPStatus.CONFLICT, problem=str(error))):
             store.stop_export_profile(merchant, name)
-        except IonError as error:  # another administrator was quicker
-            return show(request, visit, merchant, HTTPStatus.CONFLICT, problem=str(error))
         pages.audit(visit, "profile stopped", name)
         return pages.redirect(f"/m/{merchant}/files/profiles", said="profiles_stopped")
 

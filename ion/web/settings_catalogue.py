@@ -13,10 +13,10 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from ion.catalogues import catalogue_csv, difference
-from ion.errors import IonError
 from ion.export.catalogue import catalogue_faults, passed_over, read_catalogue
 from ion.web.orders import count_words
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.settings import Text, section_path, show_section
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -102,12 +102,10 @@ def catalogue_routes(pages: Pages) -> APIRouter:
             return show(request, visit, words("settings.catalogue_no_file"))
         if len(octets) > MOST_OCTETS:
             return show(request, visit, words("settings.catalogue_too_large", megabytes=MOST_OCTETS // 1_000_000))
-        try:
+        with shown_again(lambda error: show(request, visit, str(error))):
             faults = catalogue_faults(octets)
             if not faults:
                 return preview(request, visit, octets, replace=bool(replace))
-        except IonError as error:
-            return show(request, visit, str(error))
         return show(request, visit, words("settings.catalogue_faults"), faults)
 
     @router.post("/m/{merchant}/settings/catalogue")
@@ -120,15 +118,13 @@ def catalogue_routes(pages: Pages) -> APIRouter:
         expected: Text = "",
     ) -> Response:
         octets = csv.encode("utf-8", "replace")
-        try:
+        with shown_again(lambda error: show(request, visit, str(error))):
             items = read_catalogue(octets)
             change = store.load_catalogue(merchant, items, replace=bool(replace), dry_run=True)
             if _figures(change.added, change.changed, change.removed) != expected:
                 # Somebody else has changed the catalogue since it was compared.
                 return preview(request, visit, octets, replace=bool(replace), is_anew=True)
             store.load_catalogue(merchant, items, replace=bool(replace))
-        except IonError as error:
-            return show(request, visit, str(error))
         pages.audit(visit, "catalogue loaded", f"{change.added} new, {change.changed} changed, {change.removed} gone")
         return pages.redirect(section_path(merchant, "catalogue"), "settings_catalogue_taken")
 

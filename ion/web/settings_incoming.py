@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ion.errors import IonError
+from ion.errors import SettingError
 from ion.keys import key_ring
 from ion.store import RULE_KINDS
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.settings import Text, section_path, show_section
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -26,7 +27,7 @@ def incoming_routes(pages: Pages) -> APIRouter:
         trouble = None
         try:
             key_ids = [key.key_id for key in key_ring(settings, store).keys_for(merchant)]
-        except IonError as error:
+        except SettingError as error:
             trouble = str(error)
         return show_section(
             pages,
@@ -45,8 +46,9 @@ def incoming_routes(pages: Pages) -> APIRouter:
         return show_addresses(request, visit)
 
     @router.post("/m/{merchant}/settings/addresses")
-    def add_address(visit: Annotated[Visit, pages.may_administer_by_form], merchant: str) -> Response:
-        store.rotate_address(merchant, domain=settings.mail_domain)
+    def add_address(request: Request, visit: Annotated[Visit, pages.may_administer_by_form], merchant: str) -> Response:
+        with shown_again(lambda error: show_addresses(request, visit, str(error))):
+            store.rotate_address(merchant, domain=settings.mail_domain)
         pages.audit(visit, "address added", merchant)
         return pages.redirect(section_path(merchant, "addresses"), "settings_address_added")
 
@@ -60,10 +62,8 @@ def incoming_routes(pages: Pages) -> APIRouter:
     ) -> Response:
         if not sure:
             return show_addresses(request, visit, Texts(visit.locale)("settings.not_sure"))
-        try:
+        with shown_again(lambda error: show_addresses(request, visit, str(error))):
             store.retire_address_of(merchant, address)
-        except IonError as error:
-            return show_addresses(request, visit, str(error))
         pages.audit(visit, "address retired", merchant)  # the address itself is a secret
         return pages.redirect(section_path(merchant, "addresses"), "settings_address_retired")
 
@@ -73,10 +73,8 @@ def incoming_routes(pages: Pages) -> APIRouter:
     ) -> Response:
         if not sure:
             return show_addresses(request, visit, Texts(visit.locale)("settings.not_sure"))
-        try:
+        with shown_again(lambda error: show_addresses(request, visit, str(error))):
             key = key_ring(settings, store).rotate_key(merchant)
-        except IonError as error:
-            return show_addresses(request, visit, str(error))
         pages.audit(visit, "key rotated", key.key_id)
         return pages.redirect(section_path(merchant, "addresses"), "settings_key_rotated")
 
@@ -110,10 +108,8 @@ def incoming_routes(pages: Pages) -> APIRouter:
             return show_trust(
                 request, visit, Texts(visit.locale)("settings.trust.cannot_verify"), kind=kind, value=value
             )
-        try:
+        with shown_again(lambda error: show_trust(request, visit, str(error), kind=kind, value=value)):
             store.add_trust_rule(merchant, kind, value)
-        except IonError as error:
-            return show_trust(request, visit, str(error), kind=kind, value=value)
         pages.audit(visit, "trust rule added", kind)
         return pages.redirect(section_path(merchant, "trust"), "settings_rule_added")
 
@@ -125,10 +121,8 @@ def incoming_routes(pages: Pages) -> APIRouter:
         kind: Text = "",
         value: Text = "",
     ) -> Response:
-        try:
+        with shown_again(lambda error: show_trust(request, visit, str(error))):
             store.remove_trust_rule(merchant, kind, value)
-        except IonError as error:
-            return show_trust(request, visit, str(error))
         pages.audit(visit, "trust rule removed", kind)
         return pages.redirect(section_path(merchant, "trust"), "settings_rule_removed")
 

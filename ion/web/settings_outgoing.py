@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from ion.contract import languages, tags
 from ion.delivery.target_address import checked_address
-from ion.errors import IonError, SettingError
+from ion.errors import SettingError
 from ion.notify.render import mail_address
 from ion.store import KINDS, ORDER_KINDS
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.settings import Text, Words, section_path, show_section
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -70,13 +71,11 @@ def outgoing_routes(pages: Pages) -> APIRouter:
             return show_told(request, visit, words("settings.wrong_choice"), **given)
         if not kinds:
             return show_told(request, visit, words("settings.told.no_kind"), **given)
-        try:
+        with shown_again(lambda error: show_told(request, visit, str(error), **given)):
             store.subscribe(
                 merchant, plain, kinds=kinds, mode="daily" if mode == "daily" else "single", locale=locale or None,
                 note=f"staff page: {visit.user.name}",
             )  # fmt: skip
-        except IonError as error:
-            return show_told(request, visit, str(error), **given)
         pages.audit(visit, "subscription changed", " ".join(kinds))
         return pages.redirect(section_path(merchant, "told"), "saved")
 
@@ -84,10 +83,8 @@ def outgoing_routes(pages: Pages) -> APIRouter:
     def tell_no_more(
         request: Request, visit: Annotated[Visit, pages.may_administer_by_form], merchant: str, address: Text = ""
     ) -> Response:
-        try:
+        with shown_again(lambda error: show_told(request, visit, str(error))):
             store.unsubscribe(merchant, address, note=f"staff page: {visit.user.name}")
-        except IonError as error:
-            return show_told(request, visit, str(error))
         pages.audit(visit, "subscription ended", merchant)
         return pages.redirect(section_path(merchant, "told"), "settings_told_ended")
 
@@ -126,11 +123,9 @@ def outgoing_routes(pages: Pages) -> APIRouter:
             return show_deliveries(request, visit, words("settings.wrong_choice"), **given)
         if kind in OF_THE_INSTALLATION and not visit.user.is_admin:
             raise HTTPException(HTTPStatus.FORBIDDEN, words("settings.deliveries_not_yours"))
-        try:
+        with shown_again(lambda error: show_deliveries(request, visit, str(error), **given)):
             place = checked_address(kind, address.strip(), settings)
             target = store.add_delivery_target(merchant, kind, place, profile=profile or None)
-        except IonError as error:
-            return show_deliveries(request, visit, str(error), **given)
         pages.audit(visit, "delivery target added", str(target.id))
         return pages.redirect(section_path(merchant, "deliveries"), "settings_target_added")
 
@@ -143,10 +138,8 @@ def outgoing_routes(pages: Pages) -> APIRouter:
             raise HTTPException(HTTPStatus.NOT_FOUND, "files do not go there, or not any more")
         if found.kind in OF_THE_INSTALLATION and not visit.user.is_admin:
             raise HTTPException(HTTPStatus.FORBIDDEN, Texts(visit.locale)("settings.deliveries_not_yours"))
-        try:
+        with shown_again(lambda error: show_deliveries(request, visit, str(error))):
             store.stop_delivery_target(merchant, found.address)
-        except IonError as error:
-            return show_deliveries(request, visit, str(error))
         pages.audit(visit, "delivery target stopped", str(found.id))
         return pages.redirect(section_path(merchant, "deliveries"), "settings_target_stopped")
 

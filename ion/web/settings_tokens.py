@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ion.errors import IonError
 from ion.store import SCOPES
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.settings import Text, Words, section_path, show_section
 from ion.web.texts import Texts
 from ion.web.visits import Visit
@@ -44,10 +44,8 @@ def tokens_routes(pages: Pages) -> APIRouter:
         name: Text = "",
         scopes: Words = [],  # noqa: B006  # FastAPI copies it
     ) -> Response:
-        try:
+        with shown_again(lambda error: show_tokens(request, visit, str(error), name=name, scopes=scopes)):
             token = store.create_pull_token(merchant, name.strip(), scopes)
-        except IonError as error:
-            return show_tokens(request, visit, str(error), name=name, scopes=scopes)
         pages.audit(visit, "token created", name.strip())
         return show_tokens(request, visit, fresh=token)  # the one page that shows it
 
@@ -61,10 +59,8 @@ def tokens_routes(pages: Pages) -> APIRouter:
     ) -> Response:
         if not sure:
             return show_tokens(request, visit, Texts(visit.locale)("settings.not_sure"))
-        try:
+        with shown_again(lambda error: show_tokens(request, visit, str(error))):
             store.revoke_pull_token(merchant, name)
-        except IonError as error:
-            return show_tokens(request, visit, str(error))
         pages.audit(visit, "token revoked", name)
         return pages.redirect(section_path(merchant, "tokens"), "settings_token_revoked")
 

@@ -27,6 +27,7 @@ from ion.store.users import LONGEST_SESSION_DAYS
 from ion.web import second_factor
 from ion.web.access import Guesses
 from ion.web.pages import Pages
+from ion.web.refusals import Refused, shown_again
 from ion.web.setup_code import forget_setup_code, is_setup_code
 from ion.web.texts import Texts
 from ion.web.visits import COOKIE, Visit, locale_of
@@ -236,19 +237,17 @@ class _Door:
         self, request: Request, found: tuple[str, Session], password: str, again: str, back: str
     ) -> Response:
         token, user, texts = found[0], found[1].user, Texts(locale_of(request))
-        wrong = None
-        if password != again:
-            wrong = texts("account.differ")
-        elif self._passwords.fits(self._store.password_hash_of(user.name), password):
-            wrong = texts("account.same")
-        else:
-            try:
-                self._store.set_password(user.name, self._passwords.hash(password), keep_session=token)
-            except IonError as error:
-                wrong = str(error)
-        if wrong is not None:
-            values, status = {"back": own_path(back), "wrong": wrong}, HTTPStatus.UNPROCESSABLE_ENTITY
+
+        def page(wrong: IonError) -> Response:
+            values, status = {"back": own_path(back), "wrong": str(wrong)}, HTTPStatus.UNPROCESSABLE_ENTITY
             return self._pages.show(request, None, "signing_in_password.html", status=status, **values)
+
+        with shown_again(page):
+            if password != again:
+                raise Refused(texts("account.differ"))
+            if self._passwords.fits(self._store.password_hash_of(user.name), password):
+                raise Refused(texts("account.same"))
+            self._store.set_password(user.name, self._passwords.hash(password), keep_session=token)
         self._store.record_audit(user.name, "password changed", user.name)
         return self._signed_in(request, self._store.user(user.name), back)
 
@@ -272,22 +271,20 @@ class _Door:
     def first_user(self, request: Request, code: str, name: str, password: str, again: str) -> Response:
         texts = Texts(locale_of(request))
 
-        def shown_again(wrong: str, status: int = HTTPStatus.UNPROCESSABLE_ENTITY) -> Response:
+        def setup_page(wrong: str, status: int = HTTPStatus.UNPROCESSABLE_ENTITY) -> Response:
             values = {"code": code[:200], "name": name[:200], "wrong": wrong}
             return self._pages.show(request, None, "signing_in_setup.html", status=status, **values)
 
         who = f"address {address_of(request)}"
         if wait := self._guesses.begin(who):
-            return later(shown_again(texts("signing_in.too_many"), _TOO_MANY), wait)
+            return later(setup_page(texts("signing_in.too_many"), _TOO_MANY), wait)
         if not is_setup_code(self._pages.settings, code):
-            return shown_again(texts("signing_in.wrong_setup_code"))
+            return setup_page(texts("signing_in.wrong_setup_code"))
         self._guesses.was_right(who)
         if password != again:
-            return shown_again(texts("account.differ"))
-        try:
+            return setup_page(texts("account.differ"))
+        with shown_again(lambda error: setup_page(str(error))):
             user = self._store.add_first_user(name, self._passwords.hash(password))
-        except IonError as error:
-            return shown_again(str(error))
         forget_setup_code(self._pages.settings)
         self._store.record_audit(user.name, "first user made", user.name)
         return self._signed_in(request, user, "/")

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from ion.errors import IonError
 from ion.reading import read_message
 from ion.sample import send_sample
 from ion.store import SAMPLE_NUMBER, ShownConfirmation
 from ion.web.pages import Pages
+from ion.web.refusals import shown_again
 from ion.web.visits import Visit
 
 # How many steps each way of forwarding has, by mail program: the texts `start.PROGRAM_WAY_NUMBER`.
@@ -66,10 +66,8 @@ def start_routes(pages: Pages) -> APIRouter:
 
     @router.post("/m/{merchant}/start/sample")
     def sample(request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str) -> Response:
-        try:
+        with shown_again(lambda error: show(request, visit, wrong=str(error))):
             number = send_sample(store.merchant(merchant), settings, read_back=read_message)
-        except IonError as error:
-            return show(request, visit, wrong=str(error))
         pages.audit(visit, "sample sent", number)
         return pages.redirect(f"/m/{merchant}/start", "start_sample_sent", sample=number)
 

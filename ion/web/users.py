@@ -4,6 +4,7 @@ A password that an administrator gives is a one-time password: the user changes 
 change their own password and second factor as everybody does, on the page of their account.
 """
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -14,9 +15,10 @@ from starlette.responses import Response
 
 from ion.errors import IonError
 from ion.store import Role, User, oidc_subject
-from ion.web.accounts import Refused, status_of
+from ion.web.accounts import status_of
 from ion.web.pages import Pages
 from ion.web.passwords import one_time_password
+from ion.web.refusals import Refused, shown_again
 from ion.web.texts import Texts
 from ion.web.visits import Visit
 
@@ -45,15 +47,13 @@ def _list_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         password: Annotated[str, Form()] = "",
         identifier: Annotated[str, Form()] = "",
     ) -> Response:
-        told = None
-        try:
+        told, typed = None, {"name": name[:200], "way": way, "identifier": identifier[:300]}
+        with shown_again(lambda error: its.users_page(request, visit, error, **typed)):
             if way == "oidc":
                 user = store.add_user(name, None, oidc_subject=oidc_subject(settings.oidc_issuer, identifier))
             else:
                 told = one_time_password() if way == "one-time" else None
                 user = store.add_user(name, its.passwords.hash(told or password), one_time=True)
-        except IonError as error:
-            return its.users_page(request, visit, error, name=name[:200], way=way, identifier=identifier[:300])
         pages.audit(visit, "user added", user.name)
         return its.told_page(request, visit, user.name, told) if told else its.seen(user, "users_added")
 
@@ -74,12 +74,10 @@ def _role_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         role: Annotated[str, Form()] = "",
     ) -> Response:
         user = its.user_of(user_name)
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             if role not in ("", *Role):
                 raise Refused(Texts(visit.locale)("users.no_role"))
             store.set_role(user.name, of_merchant, Role(role) if role else None)
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "role given" if role else "role taken", f"{user.name} {of_merchant} {role}".strip())
         return its.seen(user, "saved")
 
@@ -91,10 +89,8 @@ def _role_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         is_admin: Annotated[str, Form()] = "",
     ) -> Response:
         user = its.user_of(user_name)
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             store.set_admin(user.name, is_admin == "yes")
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "made administrator" if is_admin == "yes" else "administrator no more", user.name)
         return its.seen(user, "saved") if user.id != visit.user.id or is_admin == "yes" else pages.redirect("/account")
 
@@ -105,17 +101,17 @@ def _access_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
     @router.post("/users/{user_name}/disable")
     def disable(request: Request, user_name: str, visit: Annotated[Visit, pages.may_administer_by_form]) -> Response:
         user = its.user_of(user_name)
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             its.refuse_oneself(visit, user)
             store.disable_user(user.name)
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "user disabled", user.name)
         return its.seen(user, "users_disabled")
 
     @router.post("/users/{user_name}/enable")
-    def enable(user_name: str, visit: Annotated[Visit, pages.may_administer_by_form]) -> Response:
-        user = store.enable_user(its.user_of(user_name).name)
+    def enable(request: Request, user_name: str, visit: Annotated[Visit, pages.may_administer_by_form]) -> Response:
+        user = its.user_of(user_name)
+        with shown_again(partial(its.user_page, request, visit, user)):
+            store.enable_user(user.name)
         pages.audit(visit, "user enabled", user.name)
         return its.seen(user, "users_enabled")
 
@@ -127,12 +123,10 @@ def _access_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         sure: Annotated[str, Form()] = "",
     ) -> Response:
         user, told = its.user_of(user_name), one_time_password()
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             its.refuse_oneself(visit, user)
             its.refuse_unsure(visit, sure)
             store.set_password(user.name, its.passwords.hash(told), one_time=True)
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "password reset", user.name)
         return its.told_page(request, visit, user.name, told)
 
@@ -144,12 +138,10 @@ def _access_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         sure: Annotated[str, Form()] = "",
     ) -> Response:
         user = its.user_of(user_name)
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             its.refuse_oneself(visit, user)
             its.refuse_unsure(visit, sure)
             store.set_second_factor(user.name, None)
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "second factor reset", user.name)
         return its.seen(user, "users_second_factor")
 
@@ -161,11 +153,9 @@ def _access_routes(router: APIRouter, pages: Pages, its: "_Users") -> None:
         identifier: Annotated[str, Form()] = "",
     ) -> Response:
         user = its.user_of(user_name)
-        try:
+        with shown_again(partial(its.user_page, request, visit, user)):
             subject = oidc_subject(settings.oidc_issuer, identifier) if identifier.strip() else None
             store.set_oidc_subject(user.name, subject)
-        except IonError as error:
-            return its.user_page(request, visit, user, error)
         pages.audit(visit, "sign-in elsewhere changed", user.name)
         return its.seen(user, "saved")
 
