@@ -263,6 +263,23 @@ def test_the_file_that_a_button_names_holds_exactly_what_was_selected(running: R
     assert found == {"F-3", "F-1"}
 
 
+def test_on_a_narrow_screen_all_orders_are_selected_at_once_and_the_button_names_them(
+    running: Running, browser: Browser
+) -> None:
+    for number in ("F-1", "F-2", "F-3"):
+        running.deliver(running.sealed(number))
+    with in_the_page(browser, running, running.user("ana", default="reader"), width=NARROW) as page:
+        page.goto("/m/default/orders")
+        every = page.locator(".narrow input")
+        every.check()
+        assert page.get_by_role("button", name="3 orders, XLSX").is_visible()
+        page.locator("[data-row] input[type=checkbox]").nth(1).uncheck()
+        assert page.get_by_role("button", name="2 orders, XLSX").is_visible() and not every.is_checked()
+        current = page.locator(".top nav [aria-current]").bounding_box()
+        last = page.locator(".top nav li").last.bounding_box()
+        assert current and last and current["y"] == last["y"] and 0 <= current["x"] <= NARROW - current["width"]
+
+
 PAGES = (
     *("/m/default", "/m/default/orders", "/m/default/orders?q=nothing-like-it", "/m/default/orders/1"),
     *(

@@ -86,6 +86,8 @@ document.addEventListener("change", (event) => {
   if (all) {
     for (const box of document.querySelectorAll(`input[name="${CSS.escape(all.dataset.all)}"]`)) box.checked = all.checked;
   }
+  const rows = Array.from(document.querySelectorAll("[data-row] input[type=checkbox]"));
+  for (const one of document.querySelectorAll("[data-all]")) one.checked = rows.length > 0 && rows.every((box) => box.checked);
   selectionChanged();
 });
 // <form data-confirm="Sentence">: asked before it is sent.
@@ -101,7 +103,11 @@ document.addEventListener("change", (event) => {
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
-document.addEventListener("DOMContentLoaded", selectionChanged);
+document.addEventListener("DOMContentLoaded", () => {
+  selectionChanged();
+  // Where the menu is one line that scrolls, the page that it stands on is in sight.
+  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+});
 // <div id="..." data-refresh="10">: has every so many seconds what the server would show there now, while somebody can
 // see it and is not at work in it; for an hour at most, so that a forgotten page keeps nobody signed in.
 for (const shown of document.querySelectorAll("[data-refresh]")) {
