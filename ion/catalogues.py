@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 from ion.export import CatalogueItem
+from ion.export.catalogue import CATALOGUE_GUARD
+from ion.export.guard import guarded
 from ion.order import decimal_text
 from ion.store import CatalogueArticle, Store
 
@@ -47,11 +49,13 @@ def difference(known: Mapping[str, CatalogueArticle], items: Sequence[CatalogueI
 
 
 def catalogue_csv(articles: Sequence[CatalogueArticle]) -> bytes:
-    """The articles as a CSV that `read_catalogue` takes, in UTF-8 with a BOM, so that spreadsheets know it."""
+    """The articles as a CSV that `read_catalogue` takes, in UTF-8 with a BOM, so that spreadsheets know it, and guarded
+    against what they take for a formula."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(FIELDS)
-    writer.writerows([[_cell(article, name) or "" for name in FIELDS] for article in articles])
+    for article in articles:
+        writer.writerow([guarded(_cell(article, name) or "", CATALOGUE_GUARD) for name in FIELDS])
     return written.getvalue().encode("utf-8-sig", "replace")
 
 

@@ -245,12 +245,13 @@ def test_a_backup_goes_nowhere_where_it_would_be_lost_or_would_overwrite(setting
         (settings.data_dir / "ion.tar", "in the data folder"),
         (settings.data_dir, "in the data folder"),
         (tmp_path / "none" / "ion.tar", "there is no folder"),
+        (tmp_path / "not-mounted", "there is no folder .*not-mounted; make it first, or name a file that ends in .tar"),
         (tmp_path / "link.tar", "is no file"),
         (old, "--replace"),
     ):
         with pytest.raises(BackupError, match=why):
             back_up(settings, target)
-    assert old.read_text() == "old"
+    assert old.read_text() == "old" and not (tmp_path / "not-mounted").exists()
     back_up(settings, old, replace=True)
     assert verify_archive(old).orders == 1
 

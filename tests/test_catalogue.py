@@ -1,13 +1,17 @@
 """A merchant's catalogue as it is kept: loaded, compared, erased; which SKUs of orders it does not know."""
 
+import csv
+import io
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ion.catalogues import catalogue_csv, difference
 from ion.errors import UnknownMerchantError
 from ion.export.catalogue import CatalogueItem as Item
+from ion.export.catalogue import read_catalogue
 from ion.order import LineItem, Order
 from ion.store import CatalogueArticle, CatalogueChange, ErasureKind, Store, Subject, UnknownSku, open_store
 from tests.orders import small_order
@@ -124,3 +128,17 @@ def test_the_commands_load_show_and_tell_what_is_unknown(run: Run, data: Path, t
     assert (broken.status, broken.lines) == (1, [])
     assert "sku" in broken.err
     assert len(run("catalogue", "show").lines) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd", "-2", "@SUM", "'=x", "''", "'", "plain", "+49 30 1234", "＝1", '"', "a,b;c"]
+)
+def test_a_catalogue_that_was_written_and_read_is_the_same_and_holds_no_formula(sqlite_store: Store, text: str) -> None:
+    before = [Item(f"{text}1", name=text, own_sku=text), Item("B")]
+    sqlite_store.load_catalogue("default", before)
+    written = catalogue_csv(tuple(sqlite_store.catalogue("default").values()))
+    found = difference(sqlite_store.catalogue("default"), read_catalogue(written))
+    assert (found.added, found.changed, found.removed, found.same) == ((), (), (), 2)
+    assert {item.sku: item for item in read_catalogue(written)} == {item.sku: item for item in before}
+    cells = [cell for row in csv.reader(io.StringIO(written.decode("utf-8-sig"))) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "@", "＝", "-"))]

@@ -19,6 +19,7 @@ from ion.files import sync_folder, write_whole
 from ion.store import content_of_database, copy_database, sqlite_path
 
 _COMPRESSED = (".gz", ".tgz")
+_NAMES = (".tar", ".tar.gz", ".tgz")
 _STAGED = "ion-backup"  # one name for all, so that each run removes what a killed one left
 _OF_THE_DATABASE = ("", "-wal", "-shm", "-journal")
 
@@ -34,9 +35,10 @@ class Taken:
 
 
 def back_up(settings: Settings, target: Path, *, replace: bool = False, progress: Progress = lambda *_: None) -> Taken:
-    """Write a backup to `target`, for its owner only, compressed where its name ends in `.gz` or `.tgz`; into a folder,
-    under a name with the time. Needs room for the database twice beside it. `replace`: a file of that name may be there
-    and is replaced in the end. Raises BackupError; whatever it raises, `target` is as it was."""
+    """Write a backup to `target`, for its owner only: a file whose name ends in `.tar`, or in `.tar.gz` or `.tgz` to be
+    compressed; or a folder that is there, and then under a name with the time. Needs room for the database twice beside
+    it. `replace`: a file of that name may be there and is replaced in the end. Raises BackupError; whatever it raises,
+    `target` is as it was."""
     taken_at = datetime.now(UTC)
     if target.is_dir():
         target = target / f"ion-{taken_at:%Y%m%dT%H%M%SZ}.tar"
@@ -65,6 +67,12 @@ def _check_target(settings: Settings, path: Path, *, replace: bool) -> None:
         raise BackupError(f"there is no folder {path.parent}; make it first, or name another place")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise BackupError(f"{path} is there and is no file; name another place")
+    if not path.name.endswith(_NAMES):
+        # Else a folder that is not there, a disk that is not mounted, would become a file.
+        raise BackupError(
+            f"there is no folder {path}; make it first, or name a file that ends in {', '.join(_NAMES[:-1])}"
+            f" or {_NAMES[-1]}"
+        )
     if path.exists() and not replace:
         raise BackupError(f"{path} is there; give it another name, or --replace")
 

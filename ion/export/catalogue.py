@@ -11,11 +11,13 @@ from decimal import Decimal
 
 from ion.csv_input import csv_rows, folded_heading
 from ion.errors import CatalogueError
+from ion.export.guard import Guard, unguarded
 from ion.order import canonical_text, read_decimal
 
 MAX_OCTETS = 32 * 1024 * 1024
 MAX_ITEMS = 200_000
 MAX_CHARACTERS = 1_000  # of one cell
+CATALOGUE_GUARD = Guard.FORMULAS
 
 # Field → headings it is known by, folded: letters and digits only, lower case.
 _HEADINGS: dict[str, tuple[str, ...]] = {
@@ -48,7 +50,8 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
     """The items of a CSV in UTF-8 with or without BOM, its cells separated by commas, semicolons or tabs.
 
     The first row names the columns, whatever the case and the marks between words (`HS Code`, `hs_code`); `sku` has to
-    be there, columns of other names are passed over. A row that is there twice is taken once. Raises CsvError for what
+    be there, columns of other names are passed over. A row that is there twice is taken once. An apostrophe before what
+    a spreadsheet would take for a formula is its guard, and no part of the text. Raises CsvError for what
     is no such CSV, and CatalogueError naming the row and the column for anything else: an empty SKU, a weight that is
     no number, a country that is no two-letter code, an article that is there twice with different values.
     """
@@ -129,7 +132,7 @@ def _item(number: int, row: list[str], columns: dict[str, int]) -> CatalogueItem
         cell = row[place] if place < len(row) else ""
         if len(cell) > MAX_CHARACTERS:
             raise CatalogueError(f"row {number}, column {field}: {len(cell)} characters; at most {MAX_CHARACTERS}")
-        stated[field] = canonical_text(cell)
+        stated[field] = canonical_text(unguarded(cell, CATALOGUE_GUARD))
     sku, weight, origin = stated["sku"], stated.pop("weight", None), stated.pop("country_of_origin", None)
     if sku is None:
         raise CatalogueError(f"row {number}, column sku: empty; give the SKU or remove the row")

@@ -62,6 +62,11 @@ def guarded(text: str, guard: Guard) -> str:
     return MARK + text if guard is Guard.SPREADSHEET and converted_by_a_spreadsheet(text) else text
 
 
+def unguarded(text: str, guard: Guard) -> str:
+    """What was guarded like that, again: the text without the apostrophe in front, where it is the guard's."""
+    return text[1:] if text.startswith(MARK) and guarded(text[1:], guard) == text else text
+
+
 def _begins_a_formula(text: str, *, phones: bool) -> bool:
     """What is in front and not seen, such as a BOM or a blank, may be taken away before the text is looked at."""
     for letter in text:
