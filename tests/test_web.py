@@ -84,3 +84,14 @@ def test_who_is_not_signed_in_signs_in_first_and_comes_back(sqlite_store: Store,
     assert its.visitor().get("/m/default/try?a=b").headers["location"] == "/login?back=%2Fm%2Fdefault%2Ftry%3Fa%3Db"
     assert ana.get("/m/default/try").json() == "ana"
     assert ana.get("/m/other/try").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "There is nothing here"), ("de", "Hier ist nichts"), ("fr", "Il n’y a rien ici")]
+)
+def test_an_error_is_told_in_the_language_of_the_browser(
+    sqlite_store: Store, tmp_path: Path, language: str, words: str
+) -> None:
+    answer = site(tmp_path, sqlite_store).visitor().get("/no-such-page", headers={"accept-language": language})
+    assert answer.status_code == 404 and words in answer.text
+    assert '404 <span lang="en">Not Found</span>' in answer.text

@@ -14,6 +14,7 @@ from ion.store import FirstSteps, NewMessage, Store
 from ion.store.trust import doubt
 from ion.web.start import STEPS
 from ion.web.texts import LOCALES, Texts
+from ion.web.visits import csrf_of
 from ion.worker import Worker
 from tests.batches import publish
 from tests.imap_servers import free_port
@@ -114,6 +115,18 @@ def test_a_sample_that_cannot_be_sent_says_why(sqlite_store: Store, tmp_path: Pa
         answer = ana.post("/m/default/start/sample")
         assert answer.status_code == 409
         assert "The sample could not be sent" in text_of(answer.text) and words in text_of(answer.text)
+
+
+def test_samples_are_sent_only_so_often(sqlite_store: Store, tmp_path: Path) -> None:
+    its = site(tmp_path, sqlite_store, smtp_port=0)
+    ana, ben = its.signed_in("ana", default="staff"), its.signed_in("ben", default="staff")
+    assert [ana.post("/m/default/start/sample").status_code for _ in range(10)] == [409] * 10
+    answer = ana.client.post(
+        "/m/default/start/sample", data={"csrf": csrf_of(ana.token)}, headers={"accept-language": "de"}
+    )
+    assert answer.status_code == 429 and 0 < int(answer.headers["retry-after"]) <= 600
+    assert "Das war zu oft in kurzer Zeit" in answer.text
+    assert ben.post("/m/default/start/sample").status_code == 409
 
 
 def test_the_list_ticks_itself_and_a_code_of_gmail_appears_with_its_link_as_text(

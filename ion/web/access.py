@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from hashlib import sha256
 from http import HTTPStatus
 
@@ -75,6 +76,21 @@ class Guesses:
         if at is None or len(at) < self._most:
             return 0.0
         return max(0.0, at[0] + self._seconds - time.monotonic())
+
+
+def too_often(most: int, seconds: float) -> Callable[[str], None]:
+    """What may be done `most` times in `seconds` by each: called with who does it, raises HTTPException 429."""
+    done = Guesses(most, seconds)
+
+    def look(who: str) -> None:
+        if wait := done.begin(who):
+            raise HTTPException(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "this was done too often; wait some minutes",
+                {"Retry-After": str(int(wait) + 1)},
+            )
+
+    return look
 
 
 class Bearer(SecurityBase):

@@ -19,8 +19,7 @@ from starlette.routing import Match
 from ion.errors import DatabaseError, StoreError
 from ion.web.pages import Pages
 from ion.web.refusals import NothingChangedError, ShownAgain
-from ion.web.texts import Texts
-from ion.web.visits import NotSignedInError, locale_of
+from ion.web.visits import NotSignedInError
 
 log = structlog.get_logger("ion.web")
 
@@ -47,11 +46,12 @@ def add_problems(app: FastAPI, pages: Pages) -> None:
     def told(
         request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, text: str | None = None
     ) -> Response:
-        """`text`: what a page says instead of `detail`, in its language."""
+        """`text`: what a page says of it, in its language, if not what it says of the status."""
         if request.url.path.startswith(API_PATH) or "text/html" not in request.headers.get("accept", ""):
             return problem(status, detail, headers)
-        detail = Texts(locale_of(request))(text) if text else detail
-        page = pages.show(request, None, "error.html", status=status, detail=detail, title=HTTPStatus(status).phrase)
+        page = pages.show(
+            request, None, "error.html", status=status, code=int(status), text=text, detail="" if text else detail
+        )
         page.headers.update(headers or {})
         return page
 

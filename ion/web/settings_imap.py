@@ -12,9 +12,12 @@ from ion.config_imap import ImapAccount
 from ion.errors import IonError
 from ion.inbox.imap_check import CheckedFolder, check_account
 from ion.store import ImapAccountStatus
+from ion.web.access import too_often
 from ion.web.pages import Pages
 from ion.web.settings import show_section
 from ion.web.visits import Visit
+
+_TESTS, _TESTS_SECONDS = 10, 600.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class ShownAccount:
 def imap_routes(pages: Pages) -> APIRouter:
     router = APIRouter()
     store, settings = pages.store, pages.settings
+    not_too_often = too_often(_TESTS, _TESTS_SECONDS)
 
     def accounts_of(merchant: str) -> list[ShownAccount]:
         found = []
@@ -55,6 +59,7 @@ def imap_routes(pages: Pages) -> APIRouter:
         known = next((one for one in settings.imap if (one.name, one.merchant) == (account, merchant)), None)
         if known is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such account")
+        not_too_often(f"{known.name} {visit.user.name}")  # a server locks out who asks too often
         folders: tuple[CheckedFolder, ...] = ()
         trouble = None
         try:

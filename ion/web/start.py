@@ -11,6 +11,7 @@ from starlette.responses import Response
 from ion.reading import read_message
 from ion.sample import send_sample
 from ion.store import SAMPLE_NUMBER, ShownConfirmation
+from ion.web.access import too_often
 from ion.web.pages import Pages
 from ion.web.refusals import shown_again
 from ion.web.visits import Visit
@@ -22,12 +23,14 @@ STEPS = {
     "apple": {"once": 3, "always": 3},
 }
 _CONFIRMATIONS = 5
+_SAMPLES, _SAMPLES_SECONDS = 10, 600.0
 _SAMPLE = re.compile(re.escape(SAMPLE_NUMBER) + "[0-9A-F]{8}")
 
 
 def start_routes(pages: Pages) -> APIRouter:
     router = APIRouter()
     store, settings = pages.store, pages.settings
+    not_too_often = too_often(_SAMPLES, _SAMPLES_SECONDS)
 
     def show(request: Request, visit: Visit, *, sample: str = "", wrong: str | None = None) -> Response:
         merchant = visit.merchant or ""
@@ -66,6 +69,7 @@ def start_routes(pages: Pages) -> APIRouter:
 
     @router.post("/m/{merchant}/start/sample")
     def sample(request: Request, visit: Annotated[Visit, pages.may_work_by_form], merchant: str) -> Response:
+        not_too_often(f"{merchant} {visit.user.name}")
         with shown_again(lambda error: show(request, visit, wrong=str(error))):
             number = send_sample(store.merchant(merchant), settings, read_back=read_message)
         pages.audit(visit, "sample sent", number)
