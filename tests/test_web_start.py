@@ -66,7 +66,7 @@ def test_the_page_shows_the_merchants_own_address_to_copy_and_nothing_done_yet(
     html = ana.get("/m/default/start").text
     (address,) = sqlite_store.merchant("default").addresses
     assert f'id="address">{address}<' in html and 'data-copy="#address"' in html
-    assert "✓" not in html and "A mail has come" in html
+    assert "✓" not in html and "A first mail of yours has come" in html
     assert "A provider asked" not in html
 
 
@@ -88,7 +88,7 @@ def test_a_sample_goes_through_the_real_door_and_its_order_is_a_test(sqlite_stor
     read_all(its)
     page = ana.page("/m/default/start", sample=number)
     assert f"Sample {number} was read" in page
-    assert "✓" not in page  # neither mail nor an order: those come from outside
+    assert page.count("✓") == 1 and "✓ Mail gets through" in page  # a first mail and order come from outside
     assert [one.order.test for one in sqlite_store.orders_for_export(merchant="default", since=None)] == [True]
     assert sqlite_store.pending("default") == ()
     assert [event.what for event in sqlite_store.audit_events("default")] == ["sample sent"]
@@ -143,9 +143,9 @@ def test_the_list_ticks_itself_and_a_code_of_gmail_appears_with_its_link_as_text
     assert "Link to mail-settings.google.com" in text_of(html)
     assert 'href="https://mail-settings' not in html
     page = text_of(html)
-    assert page.count("✓") == 2  # mail, and the provider's question
+    assert page.count("✓") == 3  # mail gets through, mail came, and the provider's question
     sqlite_store.subscribe("default", "ana@shop.example")
-    assert ana.page("/m/default/start").count("✓") == 3
+    assert ana.page("/m/default/start").count("✓") == 4
 
 
 def test_a_sample_is_not_sent_by_a_reader_or_by_another_site(sqlite_store: Store, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def start_routes(pages: Pages) -> APIRouter:
         merchant = visit.merchant or ""
         known, steps, asked = store.merchant(merchant), store.first_steps(merchant), store.confirmations(merchant)
         done = {
+            "door": steps.mail_came or steps.sample is not None,
             "mail": steps.mail_came,
             **({"confirmation": True} if asked else {}),
             "order": steps.order_read,
