@@ -46,6 +46,12 @@ def notification_of(store: Store, message_id: int) -> int:
     return store.shown_message(message_id).notifications[0].notification
 
 
+def seen_on_the_page(browser: Browser, message: int) -> str:
+    """What the forms of a mail with one notification say was looked at."""
+    (seen,) = set(re.findall('name="seen" value="([^"]+)"', browser.get(f"/m/default/attention/{message}").text))
+    return str(seen)
+
+
 def doubtful(store: Store, **more: Any) -> int:
     problem = Problem("contradiction", "delivery.city", "the text part shows 'Rome', the html part 'Oslo'")
     return waiting(store, problems=(problem,), **more)
@@ -126,13 +132,12 @@ def test_whatever_is_refused_what_was_typed_and_ticked_stays(its: Site, ana: Bro
 def test_a_correction_that_somebody_else_made_meanwhile_is_not_overwritten(its: Site, ana: Browser) -> None:
     message = doubtful(its.store)
     here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
-    assert 'name="seen" value="0"' in ana.get(f"/m/default/attention/{message}").text
-    ana.post(f"{here}/correct", **{"field:delivery.city": "Bergen", "seen": "0"})
-    late = ana.post(f"{here}/correct", **{"field:delivery.city": "Oslo", "field:delivery.name": "Eva", "seen": "0"})
+    seen = seen_on_the_page(ana, message)
+    ana.post(f"{here}/correct", **{"field:delivery.city": "Bergen", "seen": seen})
+    late = ana.post(f"{here}/correct", **{"field:delivery.city": "Oslo", "field:delivery.name": "Eva", "seen": seen})
     assert late.status_code == 409 and "since you opened it" in late.text and 'value="Eva"' in late.text
-    assert ana.post(f"{here}/release", named="delivery.city", seen="0").status_code == 409
-    (correction,) = its.store.corrections_of(message)
-    again = {"field:delivery.name": "Eva", "field:delivery.city": "Bergen", "seen": str(correction.id)}
+    assert ana.post(f"{here}/release", named="delivery.city", seen=seen).status_code == 409
+    again = {"field:delivery.name": "Eva", "field:delivery.city": "Bergen", "seen": seen_on_the_page(ana, message)}
     assert ana.post(f"{here}/correct", **again).status_code == 303
 
 
@@ -373,3 +378,19 @@ def test_what_was_doubtful_is_told_by_the_name_that_the_page_has_for_it(its: Sit
     assert re.search(r'name="named" value="line\[1\].quantity" required> <span>[^<]*Quantity', page)
     assert '<span class="mono">no.such</span>' in page
     assert re.search(r"<li>[^<]*City: <del>", page)
+
+
+def test_what_was_read_otherwise_since_its_page_was_opened_is_not_approved_or_corrected_unseen(
+    its: Site, ana: Browser
+) -> None:
+    message = waiting(its.store, grade="consistent")
+    here = f"/m/default/attention/{message}/{notification_of(its.store, message)}"
+    seen = seen_on_the_page(ana, message)
+    (kept,) = its.store.read_again(ids=(message,))
+    other = judged(small_order().model_copy(update={"notes": ("read anew",)}), "consistent")
+    its.store.store_rereading(kept, [other], apply=True)
+    for form, typed in (("release", {"named": "unsealed"}), ("correct", {"field:delivery.city": "Oslo"})):
+        answer = ana.post(f"{here}/{form}", seen=seen, **typed)
+        assert answer.status_code == 409 and "read again" in answer.text
+    assert its.store.shown_message(message).notifications[0].state != "applied"
+    assert ana.post(f"{here}/release", seen=seen_on_the_page(ana, message), named="unsealed").status_code == 303

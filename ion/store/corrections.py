@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,15 +60,15 @@ class Corrections(Database):
         by: str,
         note: str | None = None,
         known: Language | None = None,
-        seen: int | None = None,
+        seen: str | None = None,
     ) -> Correction:
         """Keep what a person types in place of what was read of a waiting notification. It still waits.
 
         `changes`: text by the name of its field, `known`: in whose way it is typed, both as in `ion.corrections`;
         they begin with what the newest correction in force made, else with the order that was read, else with what
-        could be read of it. `seen`: only where this is the correction in force, 0 for none; None: whichever is. Raises
-        CorrectionError with all that is wrong with them, OtherCorrectionError, StoreError where the notification does
-        not wait.
+        could be read of it. `seen`: only where this is what `ShownNotification.seen` says now; None: whatever it says.
+        Raises CorrectionError with all that is wrong with them, OtherCorrectionError, StoreError where the notification
+        does not wait.
         """
         by = person_named(by)
         with self.writing() as connection:
@@ -149,15 +150,22 @@ def correction_in_force(connection: sa.Connection, message_id: int, position: in
     return connection.execute(query.order_by(col(table.id).desc()).limit(1)).one_or_none()
 
 
-def refuse_unseen(connection: sa.Connection, row: Any, seen: int | None) -> None:
-    """Raises OtherCorrectionError where another correction of a notification is in force than the one that was looked
-    at; 0: none was, None: whichever is."""
+def what_is_seen(row: Any, correction: int | None) -> str:
+    """What a person sees of a notification, in a word that a form can carry: what was read, given by its row, and the
+    correction in force."""
+    read = json.dumps([row.order_json, row.partial_json, row.problems_json])
+    return f"{correction or 0}-{sha256(read.encode()).hexdigest()[:16]}"
+
+
+def refuse_unseen(connection: sa.Connection, row: Any, seen: str | None) -> None:
+    """Raises OtherCorrectionError where a notification is not what was looked at; None: whatever it is."""
     if seen is None:
         return
     newest = correction_in_force(connection, row.message_id, row.position)
-    if seen != (newest.id if newest else 0):
+    if seen != what_is_seen(row, newest.id if newest else None):
         raise OtherCorrectionError(
-            f"notification {row.id} was corrected, or a correction taken back, since it was looked at; look once more"
+            f"notification {row.id} was corrected or read again, or a correction taken back, since it was looked at;"
+            " look once more"
         )
 
 

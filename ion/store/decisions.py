@@ -23,7 +23,7 @@ from ion.content import Content, order_of
 from ion.corrections import HARMLESS, Changed, adds_up, concerns
 from ion.errors import StoreError
 from ion.store import tables
-from ion.store.corrections import correction_in_force, is_in_force, refuse_unseen
+from ion.store.corrections import correction_in_force, is_in_force, refuse_unseen, what_is_seen
 from ion.store.engine import Database, one_row
 from ion.store.entries import OtherRevisionError, order_meant
 from ion.store.judgements import Outcome, StoredNotification, bring_in, insert_revision, why_inapplicable
@@ -42,7 +42,8 @@ class ShownNotification:
     `to_name`: what `--force` has to name before it can be released, empty where nothing; `evidence`: what was checked
     to decide; `order`: the order as JSON values as it was read, None where no whole one was; `partial`: then what could
     be read, JSON text as `ion.corrections.partial_values` takes it; `correction`: number of the correction in force,
-    which `corrections_of` tells, `corrected_order`: the order with it; None where there is none."""
+    which `corrections_of` tells, `corrected_order`: the order with it; None where there is none; `seen`: what a person
+    sees of it all, for whoever decides to say what was looked at."""
 
     notification: int
     position: int
@@ -67,6 +68,7 @@ class ShownNotification:
     partial: str | None = None
     correction: int | None = None
     corrected_order: dict[str, Any] | None = None
+    seen: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,13 @@ class Decisions(Database):
         by: str,
         note: str | None = None,
         named: Sequence[str] = (),
-        seen: int | None = None,
+        seen: str | None = None,
         in_place_of: int | None = None,
     ) -> StoredNotification:
         """Let the order of a waiting notification in, as if it had been sealed; as it is corrected, where it is.
 
         `by`: who says so; `named`: the problems, by field or code, that this person has seen and takes on; those of
-        corrected fields are answered; `seen`: only where this is the correction in force, as in `correct_notification`;
+        corrected fields are answered; `seen`: only where this is what `ShownNotification.seen` says now;
         `in_place_of`: where it contradicts what is known, or says what an older revision did, it is what the order says
         now, in place of this revision, and becomes the one behind it.
 
@@ -396,4 +398,5 @@ def _notification(connection: sa.Connection, row: Any) -> ShownNotification:
         row.decision, row.decided_by, row.decided_at, row.decision_note,
         json.loads(row.order_json) if row.order_json else None, row.partial_json,
         corrected.correction if corrected else None, json.loads(corrected.order_json) if corrected else None,
+        what_is_seen(row, corrected.correction if corrected else None),
     )  # fmt: skip

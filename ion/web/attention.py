@@ -187,7 +187,7 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
             for name, text in form.items()
             if name.startswith("field:") and isinstance(text, str)
         }
-        known, seen = its.language_of(visit), _seen(str(form.get("seen", "")))
+        known, seen = its.language_of(visit), str(form.get("seen", "")) or None
         shown = {field.path: field.value or "" for field in its.fields(its.as_seen(one, message, seen), visit)}
         changes = {name: text for name, text in typed.items() if text.strip() != shown.get(name, "").strip()}
         added, its_text = str(form.get("new-path", "")).strip(), str(form.get("new-text", ""))
@@ -253,7 +253,7 @@ def _decisions(router: APIRouter, pages: Pages, its: "_Attention") -> None:
                 by=visit.user.name,
                 note=note or None,
                 named=named,
-                seen=_seen(seen),
+                seen=seen or None,
                 in_place_of=_number(in_place_of) or None,
             )
         return its.decided(visit, message, one, "released")
@@ -349,11 +349,6 @@ class Asked:
     named: frozenset[str] = frozenset()
 
 
-def _seen(text: str) -> int | None:
-    """The correction that was in force on the page that a form comes from, 0 for none; None where it does not say."""
-    return _number(text) if text else None
-
-
 class _Attention:
     """What the routes have in common: finding a mail of this merchant, and showing it."""
 
@@ -413,12 +408,13 @@ class _Attention:
             return None
         return Standing(known.id, known.revision, shown_changes(known.order, order, visit.locale), one.revision or 1)
 
-    def as_seen(self, one: ShownNotification, message: ShownMessage, seen: int | None) -> ShownNotification:
-        """The notification with the correction of this number in force, 0 for none; None: as it is now."""
-        if seen is None or seen == (one.correction or 0):
+    def as_seen(self, one: ShownNotification, message: ShownMessage, seen: str | None) -> ShownNotification:
+        """The notification as it was seen, with the correction that was in force then; None: as it is now."""
+        correction = _number((seen or "").partition("-")[0])
+        if seen is None or correction == (one.correction or 0):
             return one
-        order = next((each.order for each in self.store.corrections_of(message.id) if each.id == seen), None)
-        return replace(one, correction=seen or None, corrected_order=order)
+        order = next((each.order for each in self.store.corrections_of(message.id) if each.id == correction), None)
+        return replace(one, correction=correction or None, corrected_order=order)
 
     def page(
         self,
