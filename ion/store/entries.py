@@ -219,7 +219,7 @@ class Entries(Database):
 
     def entered_as(self, merchant: str, shop_order_number: str) -> tuple[tuple[int, str], ...]:
         """The merchant's orders (id and the platform's number) that are entered under that number, as `folded_number`
-        compares them; at most `MOST_MEANT`."""
+        compares them; of a number that is a usual word, those among the newest `MOST_MEANT` orders that have it."""
         table, wanted = tables.OrderRow, folded_number(shop_order_number)
         word = whole_word(canonical_text(shop_order_number) or "")
         query: sa.Select[*tuple[Any, ...]] = sa.select(
