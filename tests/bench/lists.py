@@ -170,7 +170,7 @@ def a_listed_store(path: Path, orders: int) -> None:
 
 def _each_other(orders: int) -> int:
     """Every how many orders one is the small merchant's."""
-    return orders // _OF_SMALL_MERCHANT
+    return max(orders // _OF_SMALL_MERCHANT, 5)
 
 
 def _words(orders: int) -> Iterator[tuple[int, str]]:
