@@ -270,7 +270,7 @@ def test_on_a_narrow_screen_all_orders_are_selected_at_once_and_the_button_names
         running.deliver(running.sealed(number))
     with in_the_page(browser, running, running.user("ana", default="reader"), width=NARROW) as page:
         page.goto("/m/default/orders")
-        every = page.locator(".narrow input")
+        every = page.locator(".when-narrow input")
         every.check()
         assert page.get_by_role("button", name="3 orders, XLSX").is_visible()
         page.locator("[data-row] input[type=checkbox]").nth(1).uncheck()
