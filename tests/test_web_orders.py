@@ -525,7 +525,7 @@ def test_the_keys_and_the_selection_work_in_a_browser(its: Site, ana: Browser, t
         page.keyboard.type("e-77")
         page.keyboard.press("Enter")
         page.wait_for_url("**said=orders_entered")
-        assert its.store.entered_as("default", "e-77") == ((1, "GE-1"),)
+        assert [number for _, number in its.store.entered_as("default", "e-77")] == ["GE-1"]
         page.keyboard.press("n")
         page.wait_for_url("**/orders/3")
         page.goto(ORDERS)
