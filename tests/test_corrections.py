@@ -797,3 +797,19 @@ def test_the_commands_correct_merge_and_undo(tmp_path: Path) -> None:
         "corrected", "correction undone", "corrected", "released", "undone",
     ]  # fmt: skip
     assert len(shown["corrections"]) == 2
+
+
+def test_the_command_says_which_revision_a_contradicting_mail_takes_the_place_of(tmp_path: Path) -> None:
+    ion = Commands(tmp_path)
+    store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
+    message = claimed(store)
+    store.store_judgement(message.id, message.claim_token, [judged(order())])
+    other = waiting(store, judged(order(notes=("other",)), "review")).id
+    store.close()
+    refused = ion.lines("release", other, "--by", "Ana", status=1)
+    assert "--in-place-of" in refused[0]["error"]
+    assert "is 1, not 2" in ion.lines("release", other, "--by", "Ana", "--in-place-of", "2", status=1)[0]["error"]
+    assert ion.lines("release", other, "--by", "Ana", "--in-place-of", "1")[0]["state"] == "applied"
+    store = open_store(f"sqlite:///{tmp_path / 'ion.db'}")
+    assert [(one.revision, one.order.notes) for one in store.orders_for_export()] == [(2, ("other",))]
+    store.close()

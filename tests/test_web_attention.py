@@ -389,8 +389,11 @@ def test_what_was_read_otherwise_since_its_page_was_opened_is_not_approved_or_co
     (kept,) = its.store.read_again(ids=(message,))
     other = judged(small_order().model_copy(update={"notes": ("read anew",)}), "consistent")
     its.store.store_rereading(kept, [other], apply=True)
-    for form, typed in (("release", {"named": "unsealed"}), ("correct", {"field:delivery.city": "Oslo"})):
-        answer = ana.post(f"{here}/{form}", seen=seen, **typed)
+    typed = {"field:delivery.city": "Oslo", "field:order.notes[1]": "as it was read before", "note": "asked"}
+    for form, sent in (("release", {"named": "unsealed"}), ("correct", typed)):
+        answer = ana.post(f"{here}/{form}", seen=seen, **sent)
         assert answer.status_code == 409 and "read again" in answer.text
+    assert re.search(r"<li>[^<]*City: Oslo</li>", answer.text) and 'value="asked"' in answer.text
+    assert 'value="Oslo"' not in answer.text and 'value="as it was read before"' not in answer.text
     assert its.store.shown_message(message).notifications[0].state != "applied"
     assert ana.post(f"{here}/release", seen=seen_on_the_page(ana, message), named="unsealed").status_code == 303

@@ -399,6 +399,14 @@ def test_an_account_that_does_not_work_says_why(sqlite_store: Store, tmp_path: P
         assert words in text_of(ana.post(f"{at('imap')}/{name}/test").text)
 
 
+def test_an_account_is_tried_only_so_often(sqlite_store: Store, tmp_path: Path) -> None:
+    down, other = account(free_port()), account(free_port(), name="spare")
+    ana = site(tmp_path, sqlite_store, imap=(down, other)).signed_in(default="admin")
+    answers = [ana.post(at("imap") + "/shop/test").status_code for _ in range(11)]
+    assert answers == [200] * 10 + [429]
+    assert ana.post(at("imap") + "/spare/test").status_code == 200
+
+
 def test_an_account_whose_server_says_nothing_is_not_waited_for_longer_than_told() -> None:
     with socket.create_server((HOST, 0)) as silent, pytest.raises(UnreachableError, match="within 0"):
         check_account(account(silent.getsockname()[1]), seconds=0.2)

@@ -51,9 +51,11 @@ def read_catalogue(octets: bytes) -> tuple[CatalogueItem, ...]:
 
     The first row names the columns, whatever the case and the marks between words (`HS Code`, `hs_code`); `sku` has to
     be there, columns of other names are passed over. A row that is there twice is taken once. An apostrophe before what
-    a spreadsheet would take for a formula is its guard, and no part of the text. Raises CsvError for what
-    is no such CSV, and CatalogueError naming the row and the column for anything else: an empty SKU, a weight that is
-    no number, a country that is no two-letter code, an article that is there twice with different values.
+    a spreadsheet would take for a formula is its guard, and no part of the text.
+
+    Raises CsvError for what is no such CSV, and CatalogueError naming the row and the column for anything else: an
+    empty SKU, a weight that is no number, a country that is no two-letter code, an article that is there twice with
+    different values.
     """
     items = []
     for found in _read(octets):

@@ -221,14 +221,14 @@ class Entries(Database):
         """The merchant's orders (id and the platform's number) that are entered under that number, as `folded_number`
         compares them; of a number that is a usual word, those among the newest `MOST_MEANT` orders that have it."""
         table, wanted = tables.OrderRow, folded_number(shop_order_number)
+        if not wanted:
+            return ()
         word = whole_word(canonical_text(shop_order_number) or "")
         query: sa.Select[*tuple[Any, ...]] = sa.select(
             col(table.id), col(table.order_number), col(table.shop_order_number)
         ).where(col(table.merchant) == merchant, col(table.state) == OrderState.ENTERED.value)
         if word is None:
             query = query.where(col(table.shop_order_number) == canonical_text(shop_order_number))
-        if not wanted:
-            return ()
         with self.reading() as connection:
             if word is not None:
                 some = ids_with_word(PlainSql(connection), merchant, word)[-MOST_MEANT:]

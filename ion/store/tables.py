@@ -203,10 +203,9 @@ LISTED = {
 _WITH_FLAG = {"amended": ("state", "test", "revision", "applied_at")}
 
 
-def _listed(name: str, *columns: str, where: str | None = None) -> sa.Index:
-    """An index of the orders that are not erased; with `where`, of those that have a flag, which are few."""
-    condition = sa.text(f"{where} AND erased_at IS NULL" if where else "erased_at IS NULL")
-    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+def _partial(name: str, *columns: str, where: str) -> sa.Index:
+    """An index of the rows for which the condition holds."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class OrderRow(Base, table=True):
@@ -217,20 +216,16 @@ class OrderRow(Base, table=True):
     __table_args__ = (
         sa.UniqueConstraint("merchant", "platform", "order_number"),
         sa.Index(None, "merchant", "state"),
-        *(_listed(name, *columns) for name, columns in LISTED.items()),
+        *(_partial(name, *columns, where="erased_at IS NULL") for name, columns in LISTED.items()),
         *(
-            _listed(
-                f"ix_orders_listed_{flag}", "merchant", "id", flag, *_WITH_FLAG.get(flag, ()), "erased_at", where=flag
+            _partial(
+                f"ix_orders_listed_{flag}",
+                *("merchant", "id", flag, *_WITH_FLAG.get(flag, ()), "erased_at"),
+                where=f"{flag} AND erased_at IS NULL",
             )
-            for flag in LISTED_FLAGS
+            for flag in LISTED_FLAGS  # of which each is set in few orders
         ),
-        sa.Index(
-            "ix_orders_erased",
-            "merchant",
-            "id",
-            sqlite_where=sa.text("erased_at IS NOT NULL"),
-            postgresql_where=sa.text("erased_at IS NOT NULL"),
-        ),
+        _partial("ix_orders_erased", "merchant", "id", where="erased_at IS NOT NULL"),
         one_of("state", OrderState),
         # A number that an order had is never that of another one, also where its row is gone (see `undoing`).
         {"sqlite_autoincrement": True},
@@ -331,13 +326,7 @@ class Notification(Base, table=True):
         sa.UniqueConstraint("message_id", "position"),
         sa.Index(None, "merchant", "state"),
         sa.Index(None, "merchant", "order_number"),
-        sa.Index(
-            "ix_notification_decided",
-            "merchant",
-            "message_id",
-            sqlite_where=sa.text("decision IS NOT NULL"),
-            postgresql_where=sa.text("decision IS NOT NULL"),
-        ),
+        _partial("ix_notification_decided", "merchant", "message_id", where="decision IS NOT NULL"),
         one_of("state", NotificationState),
         sa.CheckConstraint("grade IN ('sealed', 'consistent', 'review')", name="grade"),
         sa.CheckConstraint("state NOT IN ('applied', 'superseded', 'duplicate') OR order_id IS NOT NULL", name="order"),

@@ -10,9 +10,9 @@ Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone 
 """
 
 import json
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from itertools import groupby
@@ -197,11 +197,15 @@ def _corrections(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         asked = Asked("correct", one.notification, {**typed, "note": note, "new-path": added, "new-text": its_text})
 
         def again(error: IonError) -> Response:
-            kept = asked.typed
+            kept, beside = asked.typed, {}
             if isinstance(error, OtherCorrectionError):
                 # Only what this person changed: all the rest of the form would take back what the other one typed.
-                kept = {name: text for name, text in kept.items() if name not in typed or name in changes}
-            return its.page(request, visit, message, error, replace(asked, typed=kept))
+                mine = {name: text for name, text in typed.items() if name in changes}
+                if seen and _reading(seen) != _reading(one.seen):
+                    # What the form said before is not kept: which of it this person changed cannot be told.
+                    mine, beside = {}, mine
+                kept = {name: text for name, text in kept.items() if name not in typed} | mine
+            return its.page(request, visit, message, error, replace(asked, typed=kept, beside=beside))
 
         with shown_again(again):
             store.correct_notification(
@@ -341,12 +345,19 @@ class Standing:
 @dataclass(frozen=True)
 class Asked:
     """What was asked for by a form and refused. `form`: which one, of this notification; `typed`: what was typed, by
-    the names of the form and, where it corrects, of the fields; `named`: what was ticked."""
+    the names of the form and, where it corrects, of the fields; `named`: what was ticked; `beside`: what stood in
+    fields where the mail reads otherwise by now, to be looked at and not sent again unseen."""
 
     form: str
     notification: int
     typed: dict[str, str]
     named: frozenset[str] = frozenset()
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+
+def _reading(seen: str) -> str:
+    """Of what a person saw, what was read."""
+    return seen.partition("-")[2]
 
 
 class _Attention:

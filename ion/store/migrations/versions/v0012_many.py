@@ -20,16 +20,8 @@ def upgrade() -> None:
     op.create_index("ix_message_state_merchant", "message", ["state", "merchant"])
     op.drop_index("ix_message_state", "message")
     op.create_index("ix_notification_merchant_order_number", "notification", ["merchant", "order_number"])
-    decided = sa.text("decision IS NOT NULL")
-    op.create_index(
-        "ix_notification_decided",
-        "notification",
-        ["merchant", "message_id"],
-        sqlite_where=decided,
-        postgresql_where=decided,
-    )
-    erased = sa.text("erased_at IS NOT NULL")
-    op.create_index("ix_orders_erased", "orders", ["merchant", "id"], sqlite_where=erased, postgresql_where=erased)
+    _partial("ix_notification_decided", "notification", ("merchant", "message_id"), "decision IS NOT NULL")
+    _partial("ix_orders_erased", "orders", ("merchant", "id"), "erased_at IS NOT NULL")
     _amended(_AMENDED_WITH)
     op.create_index("ix_order_event_order_id_what", "order_event", ["order_id", "what", "id", "revision", "at"])
     op.drop_index("ix_order_event_order_id", "order_event")
@@ -56,6 +48,9 @@ def _is_sqlite() -> bool:
 
 
 def _amended(columns: tuple[str, ...]) -> None:
-    where = sa.text("amended AND erased_at IS NULL")
     op.drop_index("ix_orders_listed_amended", "orders")
-    op.create_index("ix_orders_listed_amended", "orders", list(columns), sqlite_where=where, postgresql_where=where)
+    _partial("ix_orders_listed_amended", "orders", columns, "amended AND erased_at IS NULL")
+
+
+def _partial(name: str, table: str, columns: tuple[str, ...], where: str) -> None:
+    op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
