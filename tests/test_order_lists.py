@@ -19,7 +19,7 @@ from ion.order_words import MOST_LETTERS, folded, number_words, typed_words, wor
 from ion.store import ErasureKind, OrderFilters, OrderState, Store, Subject, WrittenFile, open_store, order_search
 from ion.store import order_lists as lists
 from tests.orders import small_order
-from tests.stores import claimed, judged, table_of
+from tests.stores import claimed, judged, received, table_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ANY = OrderFilters()
@@ -142,6 +142,35 @@ def test_many_words_of_which_each_begins_many_are_all_needed(sqlite_store: Store
     assert len(numbers(sqlite_store, every)) == order_search._FEW_WORDS - 1
     assert numbers(sqlite_store, f"{every} t07") == ["N7"]
     assert numbers(sqlite_store, f"{every} t99") == []
+
+
+@pytest.fixture
+def one_letter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All merchants have the same letter before their words, as few have by chance."""
+    monkeypatch.setattr(order_search, "_MARKS", 1)
+    order_search._mark.cache_clear()
+    yield
+    order_search._mark.cache_clear()
+
+
+@pytest.mark.usefixtures("one_letter")
+def test_two_merchants_with_the_same_letter_find_only_their_own(store: Store) -> None:
+    store.create_merchant("other", domain="mail.example")
+    for merchant, number in (("default", "A-1"), ("other", "A-2"), ("other", "A-3")):
+        received(store, number.encode(), merchant)
+        (message,) = store.claim_messages(1, 60)
+        shared = an_order(number, merchant_order_number="SAME", delivery=Address(name="Anna"))
+        store.store_judgement(message.id, message.claim_token, [judged(shared)])
+    for word in ("anna", "an", "same"):
+        found = OrderFilters(text=word)
+        assert [one.order_number for one in store.order_page("default", found).orders] == ["A-1"]
+        assert store.count_orders("default", found) == (1, True)
+        assert store.count_orders("other", found) == (2, True)
+    assert store.mark_entered("default", "same", "77", by="Ana", source="page").order_number == "A-1"
+    store.mark_entered("other", "A-2", "77", by="Ben", source="page")
+    assert store.entered_as("default", "77") == ((1, "A-1"),)
+    assert [mail.id for mail in store.mail_page("default", "all", number="same")] == [1]
+    assert store.mail_page("default", "all", number="A-2") == ()
 
 
 @pytest.mark.long
