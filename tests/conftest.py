@@ -34,5 +34,6 @@ gc.disable()
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests stay until the end: the collector is spared them while they are made, and later."""
+    gc.set_threshold(100_000, 50, 50)
     gc.enable()
     gc.freeze()

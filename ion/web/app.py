@@ -80,13 +80,17 @@ def make_app(store: Store, settings: Settings, passwords: Passwords | None = Non
     add_problems(app, pages)
     bearer = Bearer(store)
     api = (pull_routes(store, bearer), order_api_routes(store, bearer))
-    for routes in (*api, document_routes([route for router in api for route in router.routes])):
-        app.include_router(routes)
-    app.include_router(static_routes())
-    app.include_router(health_routes(store, settings))
-    app.include_router(metrics_routes(metrics, settings))
-    for page in PAGES:
-        app.include_router(page(pages))
+    routers = (
+        *api,
+        document_routes([route for router in api for route in router.routes]),
+        static_routes(),
+        health_routes(store, settings),
+        metrics_routes(metrics, settings),
+        *(page(pages) for page in PAGES),
+    )
+    for router in routers:
+        # Not by `include_router`, which would make each route a second time, with the first request.
+        app.router.routes.extend(router.routes)
     app.add_middleware(_Bounded)
     app.add_middleware(_Limited)
     app.add_middleware(_WithHeaders)
