@@ -49,6 +49,7 @@ from tests.orders import KEY, parsed, small_order
 from tests.programs import IonHere
 from tests.relays import relaying
 from tests.stores import Problem, claimed, judged, queue_order, with_octets
+from tests.thinning import one_in
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 IT, BOSS = "it@shop.example", "boss@shop.example"
@@ -667,7 +668,7 @@ def test_the_mail_goes_through_the_outbox_and_reads_as_no_order(sqlite_store: St
     assert sqlite_store.check()["problems"] == []
 
 
-@pytest.mark.parametrize("tag", [known.tag for known in languages()])
+@pytest.mark.parametrize("tag", one_in(4, (known.tag for known in languages())))
 def test_a_mail_says_the_same_in_every_language_in_text_and_html(tag: str) -> None:
     known = language(tag)
     kinds = [name for name in known.alerts if name not in ("subject", "since", "over", "help")]

@@ -44,6 +44,7 @@ from tests.faults.torn_files import number_in, read_while_written, whole
 from tests.programs import IonHere
 from tests.sftp_servers import HOST, PASSWORD, USER, SftpSite, sftp_server
 from tests.stores import table_of, with_octets
+from tests.thinning import one_in
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -546,7 +547,7 @@ def test_a_file_that_is_too_large_for_mails_is_told_of_and_not_attached(
     assert len(next(fits.iter_attachments()).get_content()) == 1000
 
 
-@pytest.mark.parametrize("tag", tags())
+@pytest.mark.parametrize("tag", one_in(4, tags()))
 def test_a_day_without_new_orders_is_one_line_in_every_language_and_every_reason_has_its_word(
     tag: str, sqlite_store: Store, settings: Settings
 ) -> None:

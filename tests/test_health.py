@@ -251,9 +251,12 @@ def test_without_a_token_only_this_machine_is_answered(
     assert ("ion_messages" in answer.text) == (status == 200)
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
+@pytest.mark.parametrize("host", ["192.0.2.7", "127.0.0.1"])
+def test_with_a_token_only_who_sends_it_is_answered_from_wherever(
+    host: str, sqlite_store: Store, tmp_path: Path
+) -> None:
+    asked = client(sqlite_store, Settings(data_dir=tmp_path / "data", metrics_token=TOKEN), host)
+    for sent, status in (
         (f"Bearer {TOKEN}", 200),
         (f"bearer {TOKEN}", 200),
         (f"Bearer {TOKEN}x", 401),
@@ -262,17 +265,9 @@ def test_without_a_token_only_this_machine_is_answered(
         ("Bearer \xe9", 401),
         (TOKEN, 401),
         ("", 401),
-    ],
-)
-def test_with_a_token_only_who_sends_it_is_answered_from_wherever(
-    sent: str, status: int, sqlite_store: Store, tmp_path: Path
-) -> None:
-    settings = Settings(data_dir=tmp_path / "data", metrics_token=TOKEN)
-    for host in ("192.0.2.7", "127.0.0.1"):
-        answer = client(sqlite_store, settings, host).get(
-            "/metrics", headers={b"Authorization": sent.encode("latin-1")}
-        )
-        assert answer.status_code == status
+    ):
+        answer = asked.get("/metrics", headers={b"Authorization": sent.encode("latin-1")})
+        assert (sent, answer.status_code) == (sent, status)
         assert ("ion_messages" in answer.text) == (status == 200)
         assert TOKEN not in answer.text
 

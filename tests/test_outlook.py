@@ -36,6 +36,7 @@ from tests.containers import (
     with_file,
 )
 from tests.orders import KEY, bodies_of, hub_order, mail_of, rendered, small_order
+from tests.thinning import one_in
 
 
 def _order_in(name: str, city: str, note: str) -> Order:
@@ -118,16 +119,17 @@ def assert_sealed(raw: bytes, order: Order) -> None:
     assert results[0].order == order
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize(("name", "form"), one_in(3, ORDERS, FORMS))
 def test_an_order_comes_back_from_every_form_of_a_body(name: str, form: str) -> None:
     message = FORMS[form](*bodies_of(MAILS[name]))
     for place in ("winmail.dat", ".msg"):
         assert_sealed(PLACES[place](message), ORDERS[name])
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("form", ["text", "HTML", "RTF of HTML in code pages", "attachment", "everything"])
+@pytest.mark.parametrize(
+    ("place", "form"),
+    one_in(3, PLACES, ["text", "HTML", "RTF of HTML in code pages", "attachment", "everything"]),
+)
 def test_an_order_comes_back_from_every_container(place: str, form: str) -> None:
     for name in ("hub", "Japanese"):
         assert_sealed(PLACES[place](FORMS[form](*bodies_of(MAILS[name]))), ORDERS[name])
