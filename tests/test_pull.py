@@ -285,11 +285,11 @@ def test_the_list_goes_through_all_files_page_by_page_while_others_come(site: Si
     assert site.ask(f"/v1/files?after={last}").json == {"files": [], "next": None}
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=-1", "after=x", "after=99999999999999999999"])
-def test_a_page_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(site: Site, query: str) -> None:
-    got = site.ask(f"/v1/files?{query}")
-    assert (got.status, got.headers["Content-Type"]) == (400, "application/problem+json")
-    assert got.json["detail"].startswith(query.partition("=")[0])
+def test_a_page_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(site: Site) -> None:
+    for query in ("limit=0", "limit=1001", "after=-1", "after=x", "after=99999999999999999999"):
+        got = site.ask(f"/v1/files?{query}")
+        assert (query, got.status, got.headers["Content-Type"]) == (query, 400, "application/problem+json")
+        assert got.json["detail"].startswith(query.partition("=")[0])
 
 
 # Who asks
