@@ -521,7 +521,7 @@ def reparse(
                 print_json({"message": found.message_id, "error": str(found.error)})
                 continue
             read, changed = read + 1, changed + found.changed
-            different = [asdict(one) for one in found.notifications if one.change != "same"]
+            different = [one.to_json() for one in found.notifications if one.change != "same"]
             if found.changed or different:
                 print_json(
                     {

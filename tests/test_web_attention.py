@@ -9,11 +9,12 @@ import pytest
 from bs4 import BeautifulSoup
 
 import ion.reading
+from ion.keys import key_ring
 from ion.store import MessageState, NewMessage, NotificationState, Store
 from ion.store.mail_lists import REASONS
 from ion.web.texts import Texts
 from tests.orders import rendered, small_order
-from tests.stores import Problem, an_address, judged
+from tests.stores import Judged, Problem, an_address, judged
 from tests.test_entered import an_order, come
 from tests.web import Browser, Site, site
 
@@ -31,9 +32,17 @@ def ana(its: Site) -> Browser:
     return its.signed_in(default="staff")
 
 
-def waiting(store: Store, *, grade: str = "review", merchant: str = "default", order: Any = None, **more: Any) -> int:
+def waiting(
+    store: Store,
+    *,
+    grade: str = "review",
+    merchant: str = "default",
+    order: Any = None,
+    mail: bytes = MAIL,
+    **more: Any,
+) -> int:
     """The id of a message with one notification that waits."""
-    raw = MAIL.replace(b"Message-ID:", f"X-Number: {next(_NUMBERS)}\r\nMessage-ID:".encode(), 1)
+    raw = mail.replace(b"Message-ID:", f"X-Number: {next(_NUMBERS)}\r\nMessage-ID:".encode(), 1)
     added = store.add_message(NewMessage(merchant, "smtp", raw, "a@b.example", an_address(store, merchant)))
     (message,) = store.claim_messages(1, 60)
     found = judged(order or small_order(), grade, **more)
@@ -182,6 +191,24 @@ def test_another_reading_is_shown_before_it_is_kept(its: Site, ana: Browser) -> 
     assert its.store.shown_message(message).notifications[0].reason == "delivery.city"
     assert ana.post(f"/m/default/attention/{message}/reread").status_code == 303
     assert its.store.shown_message(message).notifications[0].reason != "delivery.city"
+
+
+def test_what_another_reading_says_of_an_order_is_told_by_the_names_of_its_fields(its: Site, ana: Browser) -> None:
+    order = small_order()
+    mail = rendered(order, key=key_ring(its.settings, its.store).sealing_key("default")).raw
+    message = waiting(its.store, order=order.model_copy(update={"notes": ("not there",)}), mail=mail)
+    there = f"/m/default/attention/{message}/reread"
+    page = BeautifulSoup(ana.get(there).text, "lxml")
+    rows = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in page.select("table.changes tbody tr")]
+    ((what, before, now),) = rows
+    assert "Note" in what and (before, now) == ("not there", "–")
+    (kept,) = its.store.read_again(ids=(message,))
+    its.store.store_rereading(kept, [Judged("review", None, None)], apply=True)
+    page = BeautifulSoup(ana.get(there).text, "lxml")
+    rows = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in page.select("table.changes tbody tr")]
+    found = {what: now for what, _, now in rows}
+    assert found["Ship the parcel to the customer: City"] == order.delivery.city
+    assert not re.search(r"\w\[\d\]|\w\.\w+_", " ".join(found))
 
 
 def test_what_is_downloaded_is_the_octets_and_nothing_a_browser_opens(its: Site, ana: Browser) -> None:

@@ -50,14 +50,31 @@ _NO_CHANGE_ALONE = ["evidence_json"]
 @dataclass(frozen=True)
 class NotificationChange:
     """One notification before and after. `before`, `after`: columns that differ, None where it was or will not be
-    there; where it is `kept`, `after` is what the reader says now. `order`: the order's fields that differ, by their
-    path, each with the value before and after, None where it has none."""
+    there; where it is `kept`, `after` is what the reader says now. `content_before`, `content_after`: the order's whole
+    content, where it is there and differs."""
 
     position: int
     change: Change
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    order: dict[str, tuple[Any, Any]]
+    content_before: str | None = None
+    content_after: str | None = None
+
+    @property
+    def order(self) -> dict[str, tuple[Any, Any]]:
+        """The order's fields that differ, by their path, each with the value before and after, None where it has
+        none."""
+        return _order_differences(self.content_before, self.content_after)
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs, as plain JSON values."""
+        return {
+            "position": self.position,
+            "change": self.change,
+            "before": self.before,
+            "after": self.after,
+            "order": self.order,
+        }
 
 
 @dataclass(frozen=True)
@@ -267,31 +284,30 @@ def _row(connection: sa.Connection, notification_id: int) -> dict[str, Any]:
 def _told(change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> NotificationChange:
     """The change as it is shown: `same` where the two do not differ."""
     position = (before or after or {})["position"]
-    order = _order_differences(_order_of(before), _order_of(after)) if before and after else {}
     if before and after:
+        contents = (before["order_json"], after["order_json"])
+        order = contents if _order_differences(*contents) else (None, None)
         differing = [name for name in before if name not in _NOT_COMPARED and before[name] != after[name]]
-        if differing in ([], _NO_CHANGE_ALONE) and not order:
-            return NotificationChange(position, "same", None, None, {})
+        if differing in ([], _NO_CHANGE_ALONE) and order == (None, None):
+            return NotificationChange(position, "same", None, None)
         # Always what it is about and where it stands, beside what differs.
         shown = [name for name in before if name in (*_SHOWN, *differing)]
         return NotificationChange(
-            position, change, {name: before[name] for name in shown}, {name: after[name] for name in shown}, order
+            position, change, {name: before[name] for name in shown}, {name: after[name] for name in shown}, *order
         )
     one = before or after or {}
     columns = {name: one[name] for name in _SHOWN}
-    return NotificationChange(position, change, columns if before else None, columns if after else None, order)
+    return NotificationChange(position, change, columns if before else None, columns if after else None)
 
 
 _SHOWN = ("grade", "state", "reason", "platform", "order_number", "revision")
 
 
-def _order_of(row: dict[str, Any] | None) -> dict[str, Any]:
-    return _flat("", json.loads(row["order_json"])) if row and row["order_json"] else {}
-
-
-def _order_differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    paths = dict.fromkeys((*before, *after))
-    return {path: (before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)}
+def _order_differences(before: str | None, after: str | None) -> dict[str, tuple[Any, Any]]:
+    was, now = (_flat("", json.loads(content)) if content else {} for content in (before, after))
+    return {
+        path: (was.get(path), now.get(path)) for path in dict.fromkeys((*was, *now)) if was.get(path) != now.get(path)
+    }
 
 
 def _flat(path: str, value: Any) -> dict[str, Any]:

@@ -32,8 +32,10 @@ from ion.keys import key_ring
 from ion.reparse import Chosen, NotReread, reparse
 from ion.store import (
     ContradictsError,
+    MessageChange,
     NoSuchMessageError,
     NoSuchOrderError,
+    NotificationChange,
     NotNamedError,
     OtherCorrectionError,
     OtherRevisionError,
@@ -314,7 +316,8 @@ def _rereading(router: APIRouter, pages: Pages, its: "_Attention") -> None:
         message = its.message(merchant, message_id)
         with shown_again(partial(its.page, request, visit, message)):
             change = its.reread(message, apply=False)
-        return pages.show(request, visit, "attention_reread.html", message=message, change=change)
+        orders = {one.position: _read_differently(one, visit.locale) for one in change.notifications}
+        return pages.show(request, visit, "attention_reread.html", message=message, change=change, orders=orders)
 
     @router.post("/m/{merchant}/attention/{message_id}/reread")
     def apply(
@@ -498,7 +501,7 @@ class _Attention:
         can_be_undone = one.decision is not None and events and not events[-1].final
         return message.id, one.notification if can_be_undone else None
 
-    def reread(self, message: ShownMessage, *, apply: bool) -> Any:
+    def reread(self, message: ShownMessage, *, apply: bool) -> MessageChange:
         """What another reading changes. Raises IonError where the mail cannot be read again."""
         settings = self.pages.settings
         with closing(Authenticator.from_settings(self.store, settings)) as authenticator:
@@ -518,6 +521,20 @@ class _Attention:
         """The order that each notification belongs to, by its id."""
         (listed,) = self.store.mail_page(message.merchant, "all", beyond=message.id + 1, limit=1)
         return {one.id: one.order_id for one in listed.notifications if one.order_id is not None}
+
+
+def _read_differently(one: NotificationChange, locale: str) -> tuple[ShownChange, ...]:
+    """What another reading says otherwise of the order; where only one of the two found an order, all of it."""
+    before, now = (order_of(content) if content else None for content in (one.content_before, one.content_after))
+    if before and now:
+        return shown_changes(before, now, locale)
+    return tuple(
+        ShownChange(f"{field.section}: {field.label}", field.value if before else None, field.value if now else None)
+        for order in (before or now,)
+        if order
+        for field in fields_of(order, (), language(locale))
+        if field.value
+    )
 
 
 def _label(fields: Iterable[ShownField], name: str) -> str | None:
