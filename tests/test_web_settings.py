@@ -184,8 +184,11 @@ def test_lines_of_a_policy_are_added_explained_and_removed(admin: Browser, sqlit
     assert admin.post(at("trust"), kind="forwarder", value="Ana@Shop.example").status_code == 303
     page = admin.page(at("trust"))
     assert "ana@shop.example" in page and "pinned forwarder" in page
-    assert admin.post(at("trust") + "/remove", kind="forwarder", value="ana@shop.example").status_code == 303
-    refused(admin.post(at("trust") + "/remove", kind="forwarder", value="ana@shop.example"), "has no line")
+    line = {"kind": "forwarder", "value": "ana@shop.example"}
+    refused(admin.post(at("trust") + "/remove", **line), "tick the box")
+    assert sqlite_store.trust_policy("default").rules
+    assert admin.post(at("trust") + "/remove", **line, sure="yes").status_code == 303
+    refused(admin.post(at("trust") + "/remove", **line, sure="yes"), "has no line")
     refused(admin.post(at("trust"), kind="everybody", value="shop.example"), "no lines of kind")
 
 
@@ -202,9 +205,10 @@ def test_an_address_is_told_changed_and_told_no_more(admin: Browser, sqlite_stor
     html = admin.get(at("told"), address="ana@shop.example").text
     assert re.search(r'value="daily" checked', html) and re.search(r'value="alert" checked', html)
     assert not re.search(r'value="change" checked', html)
-    assert admin.post(at("told") + "/end", address="ana@shop.example").status_code == 303
+    refused(admin.post(at("told") + "/end", address="ana@shop.example"), "tick the box")
+    assert admin.post(at("told") + "/end", address="ana@shop.example", sure="yes").status_code == 303
     assert sqlite_store.subscriptions("default")[0].state == "ended"
-    refused(admin.post(at("told") + "/end", address="ana@shop.example"), "sends nothing to")
+    refused(admin.post(at("told") + "/end", address="ana@shop.example", sure="yes"), "sends nothing to")
 
 
 def test_a_subscription_that_cannot_be_keeps_what_was_typed(admin: Browser, sqlite_store: Store) -> None:
@@ -231,7 +235,8 @@ def test_a_merchants_administrator_has_files_sent_by_mail_and_writes_to_no_disk(
         assert admin.post(at("deliveries"), kind=kind, address=address).status_code == 403
     own, mail = sqlite_store.delivery_targets("default")
     assert admin.post(f"{at('deliveries')}/{own.id}/stop").status_code == 403
-    assert admin.post(f"{at('deliveries')}/{mail.id}/stop").status_code == 303
+    refused(admin.post(f"{at('deliveries')}/{mail.id}/stop"), "tick the box")
+    assert admin.post(f"{at('deliveries')}/{mail.id}/stop", sure="yes").status_code == 303
     assert sqlite_store.delivery_targets("default") == (own,)
 
 

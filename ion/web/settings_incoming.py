@@ -120,7 +120,10 @@ def incoming_routes(pages: Pages) -> APIRouter:
         merchant: str,
         kind: Text = "",
         value: Text = "",
+        sure: Text = "",
     ) -> Response:
+        if not sure:
+            return show_trust(request, visit, Texts(visit.locale)("settings.not_sure"))
         with shown_again(lambda error: show_trust(request, visit, str(error))):
             store.remove_trust_rule(merchant, kind, value)
         pages.audit(visit, "trust rule removed", kind)

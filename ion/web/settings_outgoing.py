@@ -81,8 +81,14 @@ def outgoing_routes(pages: Pages) -> APIRouter:
 
     @router.post("/m/{merchant}/settings/told/end")
     def tell_no_more(
-        request: Request, visit: Annotated[Visit, pages.may_administer_by_form], merchant: str, address: Text = ""
+        request: Request,
+        visit: Annotated[Visit, pages.may_administer_by_form],
+        merchant: str,
+        address: Text = "",
+        sure: Text = "",
     ) -> Response:
+        if not sure:
+            return show_told(request, visit, Texts(visit.locale)("settings.not_sure"))
         with shown_again(lambda error: show_told(request, visit, str(error))):
             store.unsubscribe(merchant, address, note=f"staff page: {visit.user.name}")
         pages.audit(visit, "subscription ended", merchant)
@@ -131,13 +137,19 @@ def outgoing_routes(pages: Pages) -> APIRouter:
 
     @router.post("/m/{merchant}/settings/deliveries/{target_id}/stop")
     def stop(
-        request: Request, visit: Annotated[Visit, pages.may_administer_by_form], merchant: str, target_id: str
+        request: Request,
+        visit: Annotated[Visit, pages.may_administer_by_form],
+        merchant: str,
+        target_id: str,
+        sure: Text = "",
     ) -> Response:
         found = next((one for one in store.delivery_targets(merchant) if str(one.id) == target_id), None)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "files do not go there, or not any more")
         if found.kind in OF_THE_INSTALLATION and not visit.user.is_admin:
             raise HTTPException(HTTPStatus.FORBIDDEN, Texts(visit.locale)("settings.deliveries_not_yours"))
+        if not sure:
+            return show_deliveries(request, visit, Texts(visit.locale)("settings.not_sure"))
         with shown_again(lambda error: show_deliveries(request, visit, str(error))):
             store.stop_delivery_target(merchant, found.address)
         pages.audit(visit, "delivery target stopped", str(found.id))
