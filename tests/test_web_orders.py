@@ -579,12 +579,45 @@ def test_a_revision_that_came_while_the_page_was_open_does_not_count_as_entered(
     assert ana.post(f"{ORDERS}/1/entered", number="1000", revision="2").status_code == 303
 
 
-def test_the_page_warns_of_another_order_that_has_the_same_number_in_the_shop(its: Site, ana: Browser) -> None:
+def test_a_number_that_another_order_has_in_the_shop_is_asked_about_before_it_is_taken(its: Site, ana: Browser) -> None:
+    for number in ("GE-1", "GE-2"):
+        come(its.store, an_order(number))
+    assert ana.post(f"{ORDERS}/1/entered", number="#101").status_code == 303
+    asked = ana.post(f"{ORDERS}/2/entered", number="101")
+    assert asked.status_code == 409 and 'value="101"' in asked.text and 'name="shared"' in asked.text
+    assert re.search(r"has this number too.*?<a href=\"[^\"]*/orders/1\">GE-1</a>", asked.text)
+    assert [number for _, number in its.store.entered_as("default", "101")] == ["GE-1"]
+    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="yes").status_code == 303
+    for order in (1, 2):
+        assert "has this number too" in ana.page(f"{ORDERS}/{order}")
+    # Nothing is asked again of a number that it has.
+    assert ana.post(f"{ORDERS}/2/entered", number="101").status_code == 303
+
+
+def test_that_the_order_has_changed_is_told_before_a_number_that_another_has_is_asked_about(
+    its: Site, ana: Browser
+) -> None:
+    for number in ("GE-1", "GE-2"):
+        come(its.store, an_order(number))
+    assert ana.post(f"{ORDERS}/1/entered", number="101").status_code == 303
+    come(its.store, an_order("GE-2", notes=("changed",)), revision=2)
+    asked = ana.post(f"{ORDERS}/2/entered", number="101", revision="1")
+    assert asked.status_code == 409 and "has changed since you opened its page" in asked.text
+    assert 'name="shared"' in asked.text and 'name="revision" value="2"' in asked.text
+    assert ana.post(f"{ORDERS}/2/entered", number="101", revision="2").status_code == 409
+    assert ana.post(f"{ORDERS}/2/entered", number="x" * 200_000, revision="2").status_code == 422
+    assert ana.post(f"{ORDERS}/2/entered", number="101", revision="2", shared="yes").status_code == 303
+
+
+def test_of_another_number_that_is_shared_both_are_asked_one_after_the_other(its: Site, ana: Browser) -> None:
     for number in ("GE-1", "GE-2"):
         come(its.store, an_order(number))
         assert ana.post(f"{ORDERS}/{number[-1]}/entered", number=f"#10{number[-1]}").status_code == 303
     assert "has this number too" not in ana.page(f"{ORDERS}/2")
-    ana.post(f"{ORDERS}/2/entered", number="101", replace="yes")
-    page = ana.get(f"{ORDERS}/2").text
-    assert re.search(r"has this number too.*?<a href=\"[^\"]*/orders/1\">GE-1</a>", page)
-    assert "has this number too" in ana.page(f"{ORDERS}/1")
+    asked = ana.post(f"{ORDERS}/2/entered", number="101", replace="yes")
+    assert asked.status_code == 409 and 'name="shared"' in asked.text
+    asked = ana.post(f"{ORDERS}/2/entered", number="101", shared="yes")
+    assert asked.status_code == 409 and 'name="replace"' in asked.text
+    assert re.search(r'name="shared" value="yes" checked', asked.text)
+    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="yes", replace="yes").status_code == 303
+    assert [number for _, number in its.store.entered_as("default", "101")] == ["GE-1", "GE-2"]

@@ -25,7 +25,7 @@ from ion.store import (
     ShownRevision,
 )
 from ion.store.batches import LEFT_OUT
-from ion.store.entries import MAX_NUMBER
+from ion.store.entries import MAX_NUMBER, folded_number
 from ion.web.order_sheet import sheet_of, shown_changes
 from ion.web.pages import Pages
 from ion.web.refusals import shown_again
@@ -51,11 +51,17 @@ def order_routes(pages: Pages) -> APIRouter:
             raise nothing()
         return detail
 
+    def others(merchant: str, order: int, shop_order_number: str) -> list[tuple[int, str]]:
+        """Other orders that are entered under this number: ids, and the platform's numbers."""
+        same = store.entered_as(merchant, shop_order_number)
+        return [(other, number) for other, number in same if other != order][:_NAMED]
+
     def show(request: Request, visit: Visit, merchant: str, detail: OrderDetail, **values: Any) -> Response:
         listed, order = detail.listed, detail.order
         changed = store.changed_order(merchant, listed.id)
         skus = {line.sku for line in order.lines if line.sku}
-        shown = {"problem": None, "number": "", "may_replace": False, "status": HTTPStatus.OK} | values
+        shown: dict[str, Any] = {"problem": None, "number": "", "may_replace": False, "status": HTTPStatus.OK}
+        shown |= {"shared_with": (), "shared": False} | values
         return pages.show(
             request,
             visit,
@@ -69,11 +75,7 @@ def order_routes(pages: Pages) -> APIRouter:
             happened=happened(detail),
             following=store.next_to_enter(merchant, listed.id),
             most_characters=MAX_NUMBER,
-            same_number=[
-                (other, number)
-                for other, number in store.entered_as(merchant, listed.shop_order_number or "")
-                if other != listed.id
-            ][:_NAMED],
+            same_number=others(merchant, listed.id, listed.shop_order_number or ""),
             **shown,
         )
 
@@ -89,9 +91,17 @@ def order_routes(pages: Pages) -> APIRouter:
         order_id: str,
         number: Annotated[str, Form()] = "",
         replace: Annotated[str, Form()] = "",
+        shared: Annotated[str, Form()] = "",
         revision: Annotated[str, Form()] = "",
     ) -> Response:
         detail = found(merchant, order_id)
+        seen = id_of(revision)  # the one on the page: a later one is not what was typed into the shop
+        shared_with = others(merchant, detail.listed.id, number) if len(number) <= MAX_NUMBER else []
+        is_known = folded_number(number) == folded_number(detail.listed.shop_order_number or "")
+        if shared_with and not shared and not is_known and seen in (None, detail.listed.revision):
+            # A number that was typed for the wrong order is easily seen now, and hardly later.
+            asked = {"number": number, "shared_with": shared_with, "status": HTTPStatus.CONFLICT}
+            return show(request, visit, merchant, detail, **asked)
 
         def again(error: IonError) -> Response:
             if isinstance(error, NoSuchOrderError | OrderErasedError):  # erased in this moment
@@ -102,7 +112,8 @@ def order_routes(pages: Pages) -> APIRouter:
                 problem = Texts(visit.locale)("order.other_revision")
             elif not is_other:
                 status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
-            shown = {"status": status, "problem": problem, "may_replace": is_other, "number": number}
+            shown: dict[str, Any] = {"status": status, "problem": problem, "may_replace": is_other, "number": number}
+            shown |= {"shared_with": shared_with, "shared": bool(shared)}
             return show(request, visit, merchant, now, **shown)
 
         with shown_again(again):
@@ -113,7 +124,7 @@ def order_routes(pages: Pages) -> APIRouter:
                 by=visit.user.name,
                 source=SOURCE,
                 replace=bool(replace),
-                seen=id_of(revision),  # the one on the page: a later one is not what was typed into the shop
+                seen=seen,
             )
         if said.changed:
             pages.audit(visit, "order entered", said.order_number)
