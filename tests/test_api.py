@@ -1,5 +1,6 @@
 """The API of orders: what a token may see and say, page by page, and what each refusal tells."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from ion.order import Order
 from ion.store import ErasureKind, Store, Subject
+from ion.store.entries import folded_number
 from tests.batches import arrive, publish
 from tests.orders import small_order
 from tests.stores import claimed, judged, table_of
@@ -328,3 +330,11 @@ def test_what_the_api_tells_is_the_same_on_either_database(store: Store, tmp_pat
     assert program.get(f"/v1/orders?cursor=older-{10**18 - 1}")["orders"]
     assert program.get(f"/v1/orders?cursor=newer-{10**18 - 1}")["orders"]
     assert program.get(f"/v1/pending?cursor={10**17 - 1}-{10**18 - 1}")["pending"] == []
+
+
+def test_the_document_says_which_numbers_of_the_shop_are_none(sqlite_store: Store, tmp_path: Path) -> None:
+    schema = site(tmp_path, sqlite_store).visitor().get("/v1/openapi.json").json()["components"]["schemas"]["Entering"]
+    pattern = re.compile(schema["properties"]["shop_order_number"]["pattern"])
+    for code in range(0x10000):
+        if not 0xD800 <= code < 0xE000:
+            assert bool(pattern.search(chr(code))) == bool(folded_number(chr(code))), hex(code)

@@ -225,6 +225,13 @@ class EnteredOrder(Told):
     amended: bool
 
 
+# Anything but blanks, hyphens, `#`, and what is not kept because nobody sees it.
+_OF_A_NUMBER = (
+    r"[^\s#\-\u2010-\u2015\u2212\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u200b\u200e\u200f\u202a-\u202e"
+    r"\u2060\u2066-\u2069\ufeff]"
+)
+
+
 def _number(given: str) -> str:
     kept = canonical_text(given)
     if kept is None or not folded_number(kept):
@@ -245,9 +252,11 @@ class Entering(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    # A pattern cannot say all of what makes a number; that there has to be a letter or digit is most of it.
+    # The pattern is told, and not used: what `_number` says of a wrong one is for people.
     shop_order_number: Annotated[
-        str, Field(min_length=1, max_length=MAX_NUMBER, examples=["1001"]), AfterValidator(_number)
+        str,
+        Field(min_length=1, max_length=MAX_NUMBER, examples=["1001"], json_schema_extra={"pattern": _OF_A_NUMBER}),
+        AfterValidator(_number),
     ]
     replace: bool = False
     revision: Annotated[int, Field(ge=0, le=MOST_ID), BeforeValidator(_whole)] | None = None
