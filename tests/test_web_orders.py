@@ -587,9 +587,12 @@ def test_a_number_that_another_order_has_in_the_shop_is_asked_about_before_it_is
     assert asked.status_code == 409 and 'value="101"' in asked.text and 'name="shared"' in asked.text
     assert re.search(r"has this number too.*?<a href=\"[^\"]*/orders/1\">GE-1</a>", asked.text)
     assert [number for _, number in its.store.entered_as("default", "101")] == ["GE-1"]
-    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="yes").status_code == 303
+    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="101").status_code == 303
     for order in (1, 2):
         assert "has this number too" in ana.page(f"{ORDERS}/{order}")
+    # The tick is for the number that was asked about, and for no other typed since.
+    come(its.store, an_order("GE-3"))
+    assert ana.post(f"{ORDERS}/3/entered", number="101", shared="102").status_code == 409
     # Nothing is asked again of a number that it has.
     assert ana.post(f"{ORDERS}/2/entered", number="101").status_code == 303
 
@@ -606,7 +609,7 @@ def test_that_the_order_has_changed_is_told_before_a_number_that_another_has_is_
     assert 'name="shared"' in asked.text and 'name="revision" value="2"' in asked.text
     assert ana.post(f"{ORDERS}/2/entered", number="101", revision="2").status_code == 409
     assert ana.post(f"{ORDERS}/2/entered", number="x" * 200_000, revision="2").status_code == 422
-    assert ana.post(f"{ORDERS}/2/entered", number="101", revision="2", shared="yes").status_code == 303
+    assert ana.post(f"{ORDERS}/2/entered", number="101", revision="2", shared="101").status_code == 303
 
 
 def test_of_another_number_that_is_shared_both_are_asked_one_after_the_other(its: Site, ana: Browser) -> None:
@@ -616,8 +619,8 @@ def test_of_another_number_that_is_shared_both_are_asked_one_after_the_other(its
     assert "has this number too" not in ana.page(f"{ORDERS}/2")
     asked = ana.post(f"{ORDERS}/2/entered", number="101", replace="yes")
     assert asked.status_code == 409 and 'name="shared"' in asked.text
-    asked = ana.post(f"{ORDERS}/2/entered", number="101", shared="yes")
+    asked = ana.post(f"{ORDERS}/2/entered", number="101", shared="101")
     assert asked.status_code == 409 and 'name="replace"' in asked.text
-    assert re.search(r'name="shared" value="yes" checked', asked.text)
-    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="yes", replace="yes").status_code == 303
+    assert re.search(r'name="shared" value="101" checked', asked.text)
+    assert ana.post(f"{ORDERS}/2/entered", number="101", shared="101", replace="yes").status_code == 303
     assert [number for _, number in its.store.entered_as("default", "101")] == ["GE-1", "GE-2"]

@@ -528,11 +528,10 @@ def _read_differently(one: NotificationChange, locale: str) -> tuple[ShownChange
     before, now = (order_of(content) if content else None for content in (one.content_before, one.content_after))
     if before and now:
         return shown_changes(before, now, locale)
+    order = before or now
     return tuple(
         ShownChange(f"{field.section}: {field.label}", field.value if before else None, field.value if now else None)
-        for order in (before or now,)
-        if order
-        for field in fields_of(order, (), language(locale))
+        for field in (fields_of(order, (), language(locale)) if order else ())
         if field.value
     )
 

@@ -97,8 +97,9 @@ def order_routes(pages: Pages) -> APIRouter:
         detail = found(merchant, order_id)
         seen = id_of(revision)  # the one on the page: a later one is not what was typed into the shop
         shared_with = others(merchant, detail.listed.id, number) if len(number) <= MAX_NUMBER else []
+        is_shared = bool(shared) and folded_number(shared) == folded_number(number)  # and not one typed since
         is_known = folded_number(number) == folded_number(detail.listed.shop_order_number or "")
-        if shared_with and not shared and not is_known and seen in (None, detail.listed.revision):
+        if shared_with and not is_shared and not is_known and seen in (None, detail.listed.revision):
             # A number that was typed for the wrong order is easily seen now, and hardly later.
             asked = {"number": number, "shared_with": shared_with, "status": HTTPStatus.CONFLICT}
             return show(request, visit, merchant, detail, **asked)
@@ -113,7 +114,7 @@ def order_routes(pages: Pages) -> APIRouter:
             elif not is_other:
                 status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
             shown: dict[str, Any] = {"status": status, "problem": problem, "may_replace": is_other, "number": number}
-            shown |= {"shared_with": shared_with, "shared": bool(shared)}
+            shown |= {"shared_with": shared_with, "shared": is_shared}
             return show(request, visit, merchant, now, **shown)
 
         with shown_again(again):
