@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -537,35 +538,51 @@ def large(settings: Settings) -> Iterator[Settings]:
     yield settings
 
 
-def _killed_after(command: list[str], environment: dict[str, str], seconds: float) -> bool:
-    """Run it and kill it then; whether it was still running."""
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        running.wait(seconds)
-    except subprocess.TimeoutExpired:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        return True
-    return False
+class Killer:
+    """Runs a command over and over and kills it at moments spread over its whole run.
+
+    How long a run takes is learnt from the last one that ended by itself: the first takes several times as long where
+    nothing of the program is in memory yet, or the machine had other work just then.
+    """
+
+    def __init__(self, command: list[str], environment: dict[str, str], chance: random.Random) -> None:
+        self._command, self._environment, self._chance = command, environment, chance
+        self._whole = math.inf
+        self.killed = 0
+
+    def run(self) -> None:
+        began = time.monotonic()
+        running = subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            running.wait(None if self._whole == math.inf else self._chance.uniform(0.2, 1.1) * self._whole)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            self.killed += 1
+        else:
+            assert running.returncode == 0
+            self._whole = time.monotonic() - began
 
 
 @pytest.mark.long
 def test_a_backup_killed_at_any_moment_leaves_no_part_under_its_name(large: Settings, tmp_path: Path) -> None:
-    ion, target, chance = Ion(large.data_dir), tmp_path / "ion.tar", random.Random(5)
-    began = time.monotonic()
-    ion.run("backup", target)
-    whole = time.monotonic() - began
-    killed = 0
-    for number in range(40):
+    ion, target = Ion(large.data_dir), tmp_path / "ion.tar"
+    backup = Killer(ion.command("backup", target, "--replace"), ion.environment, random.Random(5))
+    parts_left = 0
+    for number in range(100):
         if number % 2:
             target.unlink(missing_ok=True)
         was_there = target.exists()
-        after = chance.uniform(0.2, 1.1) * whole
-        killed += _killed_after(ion.command("backup", target, "--replace"), ion.environment, after)
+        backup.run()
         assert target.exists() or not was_there
         if target.exists():
             assert verify_archive(target).messages == 61
-    assert killed > 20
+        parts_left += hidden(tmp_path) != []
+        if backup.killed >= 25 and parts_left:
+            break
+    assert backup.killed >= 25 and parts_left  # some of them while it wrote
     ion.run("backup", target, "--replace")
     assert hidden(tmp_path) == []
     assert ion.lines("check")[0]["problems"] == []
@@ -575,15 +592,11 @@ def test_a_backup_killed_at_any_moment_leaves_no_part_under_its_name(large: Sett
 def test_a_restore_killed_at_any_moment_leaves_the_old_installation_or_the_new_one(
     large: Settings, tmp_path: Path
 ) -> None:
-    ion, chance = Ion(large.data_dir), random.Random(6)
+    ion = Ion(large.data_dir)
     ion.run("backup", tmp_path / "ion.tar")
-    began = time.monotonic()
-    ion.run("restore", tmp_path / "ion.tar", "--set-aside")
-    whole = time.monotonic() - began
-    killed = 0
-    for _ in range(25):
-        after = chance.uniform(0.2, 1.1) * whole
-        killed += _killed_after(ion.command("restore", tmp_path / "ion.tar", "--set-aside"), ion.environment, after)
+    restoring = Killer(ion.command("restore", tmp_path / "ion.tar", "--set-aside"), ion.environment, random.Random(6))
+    for _ in range(60):
+        restoring.run()
         aside = sorted(tmp_path.glob("data.before-restore-*"))
         # Between the two renames, an instant, there is no data folder; both are whole then.
         place = large.data_dir if large.data_dir.exists() else aside[-1]
@@ -594,7 +607,9 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_installation_or_the_new_o
             shutil.rmtree(folder)
         if not large.data_dir.exists():
             ion.run("restore", tmp_path / "ion.tar")
-    assert killed > 10
+        if restoring.killed >= 15:
+            break
+    assert restoring.killed >= 15
     ion.run("restore", tmp_path / "ion.tar", "--set-aside")
     assert hidden(tmp_path) == []
     assert ion.lines("check")[0]["problems"] == []

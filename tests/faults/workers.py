@@ -18,9 +18,12 @@ from typing import Any
 from tests.faults.load import MUST_BE_ZERO, Load
 from tests.faults.serving import Installation, Serving
 
+MOST_SECONDS = 120.0  # in which each program must have read a message
+
 
 def share_and_count(folder: Path, *, seconds: float, database_url: str | None = None, seed: int = 1) -> dict[str, Any]:
-    """Two programs, two clients; the figures of each client's balance are about the one store."""
+    """Two programs, two clients, for `seconds` and until each program has read something: which of them is quicker to
+    claim what came is chance. The figures of each client's balance are about the one store."""
     first = Installation(folder / "data", database_url)
     # The same data folder, a port and a log of its own.
     second = Installation(folder / "data", database_url)
@@ -33,7 +36,10 @@ def share_and_count(folder: Path, *, seconds: float, database_url: str | None = 
             Load(folder, first, clients=1, seed=seed) as load,
             Load(folder / "second", second, clients=1, seed=seed + 1) as other,
         ):
+            began = time.monotonic()
             time.sleep(seconds)
+            while not all(_read_by(program) for program in programs) and time.monotonic() < began + MOST_SECONDS:
+                time.sleep(0.2)
             load.finish()
             other.finish()
         first.wait_until_read(60)
@@ -53,7 +59,7 @@ def share_and_count(folder: Path, *, seconds: float, database_url: str | None = 
 def _read_by(program: Serving) -> list[int]:
     """The ids of the messages that a program has read."""
     found = []
-    for line in program.log().splitlines():
+    for line in program.log().rpartition(b"\n")[0].splitlines():  # its last line may be half written
         if line.startswith(b"{") and (event := json.loads(line))["event"] == "message read":
             found.append(event["message"])
     return found
