@@ -86,7 +86,7 @@ def visiting(
         color_scheme="dark" if dark else "light",
         **options,
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     if token is not None:
         context.add_cookies([{"name": COOKIE, "value": token, "url": address}])
     try:

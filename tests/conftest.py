@@ -1,8 +1,10 @@
 """What all tests share: servers and databases of the session, which a module that imported them would start anew."""
 
 import gc
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.imap_servers import dovecot, pymap
 from tests.stores import (
@@ -30,6 +32,14 @@ __all__ = [
 ]
 
 gc.disable()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A test that runs a command here sets up its logs, which are everybody's."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -69,7 +69,7 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((HOST, self._server_port), timeout=10)
+                server = socket.create_connection((HOST, self._server_port), timeout=60)
             except OSError:
                 return
             server.settimeout(None)

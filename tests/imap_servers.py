@@ -50,7 +50,7 @@ class Server:
     certificate: Path | None = None
 
     def client(self, user: str) -> imaplib.IMAP4:
-        client = imaplib.IMAP4(HOST, self.port, timeout=10)
+        client = imaplib.IMAP4(HOST, self.port, timeout=60)
         client.login(user, PASSWORD)
         return client
 
@@ -98,7 +98,7 @@ def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pop
             preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, loaded before the fork
         )
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 with socket.create_connection((HOST, port), timeout=2) as greeted:

@@ -66,7 +66,7 @@ def sftp_server(scratch: Path, sftp_class: type[asyncssh.SFTPServer] = asyncssh.
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     port = found[0].get_port()
     known_hosts = scratch / "known_hosts"
     known_hosts.write_text(f"[{HOST}]:{port} {host_key.export_public_key().decode()}")
@@ -75,5 +75,5 @@ def sftp_server(scratch: Path, sftp_class: type[asyncssh.SFTPServer] = asyncssh.
     finally:
         loop.call_soon_threadsafe(found[0].close)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(60)
         loop.close()

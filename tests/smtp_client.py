@@ -37,7 +37,7 @@ class Raw:
         self, listener: Listener, *, port: int | None = None, source: str = "127.0.0.1", first: bytes = b""
     ) -> None:
         address = (listener.host, port if port is not None else listener.port)
-        self.socket = socket.create_connection(address, timeout=20, source_address=(source, 0))
+        self.socket = socket.create_connection(address, timeout=60, source_address=(source, 0))
         self.socket.sendall(first)
         self.answers = self.socket.makefile("rb")
         self.banner = self.answer()

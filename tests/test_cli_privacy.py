@@ -2,13 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 import pytest
-import structlog
 
 from ion.cli import main
 from ion.config import Settings
@@ -48,7 +47,7 @@ def data(tmp_path: Path, sqlite_template: Path) -> Path:
 
 
 @pytest.fixture
-def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process, as the program does: its exit status, standard output and standard error."""
     monkeypatch.setenv("ION_DATA_DIR", str(data))
 
@@ -62,8 +61,7 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         captured = capsys.readouterr()
         return Result(status, captured.out, captured.err)
 
-    yield call
-    structlog.reset_defaults()
+    return call
 
 
 def _mail_of(data: Path, path: Path, number: str, email: str) -> Path:

@@ -443,7 +443,7 @@ def test_a_delivery_that_hangs_does_not_hold_up_the_end_and_is_made_when_it_goes
             pass
         deliverer.stop()
         assert _states(sqlite_store) == [(1, "queued")] and _names(folder) == set()
-    deliverer._thread.join(20)
+    deliverer._thread.join(60)
     assert _states(sqlite_store) == [(1, "done")]
 
 

@@ -516,7 +516,7 @@ def test_a_pipe_takes_the_octets_and_stays_a_pipe(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         read = pool.submit(pipe.read_bytes)
         write_whole(pipe, lambda file: file.write(b"octets"))
-        assert read.result(timeout=10) == b"octets"
+        assert read.result(timeout=60) == b"octets"
     assert pipe.is_fifo() and [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
 
 

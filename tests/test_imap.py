@@ -75,12 +75,12 @@ def test_a_server_ends_with_the_program_that_started_it(server: str, tmp_path: P
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
         port = int(starter.stdout.readline())
-        socket.create_connection((HOST, port), timeout=5).close()
+        socket.create_connection((HOST, port), timeout=60).close()
         starter.kill()
 
     def has_ended() -> bool:
         try:
-            socket.create_connection((HOST, port), timeout=5).close()
+            socket.create_connection((HOST, port), timeout=60).close()
         except OSError:
             return True
         return False
@@ -500,7 +500,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imap_session, "STOP_CHECK_SECONDS", 0.05)
 
 
-def until(condition: Any, seconds: float = 15) -> None:
+def until(condition: Any, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -519,7 +519,7 @@ def test_new_mail_is_fetched_at_the_servers_hint_long_before_the_next_round(
         for number in range(3):
             received.clear()
             dovecot.deliver(user, [mail(number)])
-            assert received.wait(15)
+            assert received.wait(60)
     finally:
         fetchers.stop()
     assert len(kept(store)) == 3
@@ -589,7 +589,7 @@ def test_stopping_does_not_wait_for_a_server_that_says_nothing(
         proxy.set(Fault("black-hole", 4))
         fetchers = ImapFetchers(store, [account(proxy, user)], max_message_bytes=LIMIT)
         fetchers.start()
-        assert proxy.fired.wait(10)
+        assert proxy.fired.wait(60)
         fetchers.stop()
         assert not any(thread.is_alive() for thread in fetchers._threads)
 

@@ -216,7 +216,7 @@ def test_serve_fetches_reads_and_ends_at_once_on_sigterm(tmp_path: Path, dovecot
         until(lambda: any(r"\Seen" in flags for flags in dovecot.flags(user)), 30)
     finally:
         process.terminate()
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
     assert process.returncode == 0
     store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")
     assert sum(store.counts().values()) == 1

@@ -116,7 +116,7 @@ def _session(port: int, lines: Iterable[bytes], *, cut: bytes = b"") -> list[str
     """The replies to lines, each sent when the one before was answered, until the server ends the session; `cut`: what
     is sent last, before the client goes away."""
     replies: list[str] = []
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, connection.makefile("rwb") as stream:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, connection.makefile("rwb") as stream:
         stream.readline()
         for line in lines:
             stream.write(line + b"\r\n")
@@ -172,7 +172,7 @@ def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path)
         try:
             port = _port(tmp_path / "log")
             replies = _talk(port, address, mails)
-            until = time.monotonic() + 30
+            until = time.monotonic() + 60
             while (tmp_path / "log").read_text().count('"event": "message read"') < len(mails):
                 assert time.monotonic() < until, (tmp_path / "log").read_text()
                 time.sleep(0.1)
@@ -242,7 +242,7 @@ def test_no_marker_of_a_mail_or_an_account_is_in_any_log_of_a_fetch_nor_of_a_con
 
 
 def _port(log: Path) -> int:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         for line in log.read_text().splitlines():
             if '"event": "serving"' in line:

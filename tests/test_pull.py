@@ -58,8 +58,8 @@ class Site:
 
     def connection(self) -> http.client.HTTPConnection:
         if self.tls is not None:
-            return http.client.HTTPSConnection(HOST, self.port, timeout=20, context=self.tls)
-        return http.client.HTTPConnection(HOST, self.port, timeout=20)
+            return http.client.HTTPSConnection(HOST, self.port, timeout=60, context=self.tls)
+        return http.client.HTTPConnection(HOST, self.port, timeout=60)
 
     def ask(self, path: str, method: str = "GET", token: str | None = None, **headers: str) -> Got:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -316,7 +316,7 @@ def test_an_address_that_is_none_is_told_as_a_problem(site: Site) -> None:
 
 
 def test_what_is_no_http_is_told_as_a_problem_too(site: Site) -> None:
-    with socket.create_connection((HOST, site.port), timeout=20) as client:
+    with socket.create_connection((HOST, site.port), timeout=60) as client:
         client.sendall(b"EHLO shop.example\r\n\r\n")
         got = b"".join(iter(lambda: client.recv(4096), b""))
     head, body = got.split(b"\r\n\r\n")
@@ -338,7 +338,7 @@ def test_who_connects_and_does_not_say_what_for_is_hung_up_on(
     site: Site, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
-    with socket.create_connection((HOST, site.port), timeout=20) as client:
+    with socket.create_connection((HOST, site.port), timeout=60) as client:
         client.sendall(said)
         got = b""
         with suppress(ConnectionResetError):
@@ -516,7 +516,7 @@ def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path,
         site = Site(sqlite_store, started["web_port"], token)
         assert site.ask("/v1/files/latest/standard").body == b"one"
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
@@ -532,7 +532,7 @@ def test_the_service_delivers_and_serves_files_where_a_port_is_set(sqlite_store:
         service.deliverer.notify()
         site = Site(sqlite_store, service.web.port, sqlite_store.create_pull_token("default", "nightly"))
         assert site.ask("/v1/files/latest/standard").body == b"one"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while sqlite_store.deliveries() and time.monotonic() < until:
             pass
     finally:

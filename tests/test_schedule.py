@@ -364,7 +364,7 @@ def test_the_bell_rings_from_start_to_stop(sqlite_store: Store, monkeypatch: pyt
     job = DailyJob("nightly", "", NIGHT, UTC, datetime.now(UTC) - 2 * DAY, note)
     schedule = Schedule(sqlite_store, lambda: [job])
     schedule.start()
-    assert rung.wait(10)
+    assert rung.wait(60)
     schedule.stop()
     schedule.stop()
     rung.clear()

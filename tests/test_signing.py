@@ -254,7 +254,7 @@ def test_a_mail_through_smtp_arrives_with_its_signatures_good(listener: Any, sto
     dotted = small_order().model_copy(update={"notes": (".", "..", ". x", "From me")})
     raw = Signer(keys).sign(rendered(dotted).raw)
     address = an_address(store)
-    with smtplib.SMTP(listener.host, listener.port, "client.example", timeout=20) as client:
+    with smtplib.SMTP(listener.host, listener.port, "client.example", timeout=60) as client:
         client.sendmail("ion@platform.example", [address], raw)
     ((kept,),) = table_of(store, "SELECT raw FROM message_raw")
     assert verdicts(bytes(kept), keys) == [True, True]

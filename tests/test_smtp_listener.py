@@ -242,7 +242,7 @@ def test_connections_beyond_the_caps_are_put_off(store: Store) -> None:
 
 
 def _until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not true():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -347,7 +347,7 @@ def test_a_slow_client_is_cut_off(limits: Limits, begun: bool, dripped: bytes, s
         heard: list[str] = []
         reading = threading.Thread(target=lambda: heard.extend(_replies_to_the_end(client)))
         reading.start()
-        until = time.monotonic() + 6
+        until = time.monotonic() + 60
         while reading.is_alive() and time.monotonic() < until:
             if dripped:
                 try:
@@ -379,12 +379,12 @@ def test_a_mail_that_goes_round_is_refused_for_good(store: Store, database: Path
 
 
 def _send_until_taken(listener: Listener, address: str, raw: bytes) -> set[int]:
-    """Send until it is taken, within five seconds; the codes heard before."""
+    """Send until it is taken; the codes heard before."""
     heard: set[int] = set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while True:
         try:
-            with smtplib.SMTP(listener.host, listener.port, timeout=30) as client:
+            with smtplib.SMTP(listener.host, listener.port, timeout=60) as client:
                 client.sendmail("a@b.example", [address], raw)
         except smtplib.SMTPRecipientsRefused as error:
             heard |= {code for code, _ in error.recipients.values()}

@@ -45,7 +45,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path]]:
             [program("openssl"), *OPTIONS.split(), "-keyout", str(key), "-out", str(chain)],
             check=True,
             capture_output=True,
-            timeout=30,
+            timeout=60,
         )
         found.append((chain, key))
     return found
@@ -84,7 +84,7 @@ def test_a_mail_comes_by_starttls_and_the_certificate_is_the_one_set(
 ) -> None:
     with (
         listening(store, certificate=Certificate(*pair)) as listener,
-        _Client(listener.host, listener.port, timeout=20) as client,
+        _Client(listener.host, listener.port, timeout=60) as client,
     ):
         client.ehlo()
         assert client.has_extn("starttls")
@@ -100,7 +100,7 @@ def test_a_mail_comes_by_starttls_and_the_certificate_is_the_one_set(
 def test_a_mail_comes_by_tls_from_the_first_octet(store: Store, database: Path, pair: tuple[Path, Path]) -> None:
     with listening(store, certificate=Certificate(*pair), tls_port=0) as listener:
         assert listener.tls_port
-        plain = socket.create_connection((listener.host, listener.tls_port), timeout=20)
+        plain = socket.create_connection((listener.host, listener.tls_port), timeout=60)
         with _trusting(pair[0]).wrap_socket(plain, server_hostname="mx.example") as secured:
             answers = secured.makefile("rb")
             assert answers.readline().startswith(b"220 mx.example")
@@ -171,7 +171,7 @@ def test_who_goes_away_within_the_handshake_is_counted_no_more(
 
 def _coming_in(listener: Listener, port: int | None) -> socket.socket:
     assert port
-    return socket.create_connection((listener.host, port), timeout=10)
+    return socket.create_connection((listener.host, port), timeout=60)
 
 
 def _hello() -> bytes:
@@ -183,7 +183,7 @@ def _hello() -> bytes:
 
 
 def _until_nobody_is_counted(listener: Listener) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while listener.connections.total:
         assert time.monotonic() < until, f"{listener.connections.total} are still counted"
         time.sleep(0.01)
@@ -212,7 +212,7 @@ def test_a_certificate_that_changes_is_used_from_the_next_connection_on(
     store: Store, pairs: list[tuple[Path, Path]], pair: tuple[Path, Path]
 ) -> None:
     def served(listener: Listener) -> bytes:
-        with _Client(listener.host, listener.port, timeout=20) as client:
+        with _Client(listener.host, listener.port, timeout=60) as client:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             client.starttls(context=context)
@@ -263,7 +263,7 @@ def secure(store: Store, pair: tuple[Path, Path]) -> Iterator[Listener]:
 def test_who_has_signed_in_over_tls_may_send(
     mechanism: str, secure: Listener, store: Store, database: Path, pair: tuple[Path, Path]
 ) -> None:
-    with _Client(secure.host, secure.port, timeout=20) as client:
+    with _Client(secure.host, secure.port, timeout=60) as client:
         client.ehlo()
         assert not client.has_extn("auth")
         assert client.docmd("AUTH", "PLAIN AGEAYg==")[0] == 538
@@ -294,7 +294,7 @@ def _sign_in(client: smtplib.SMTP, mechanism: str, password: str = "pass wörd",
 
 def test_a_wrong_password_is_refused_and_the_third_ends_the_session(secure: Listener, pair: tuple[Path, Path]) -> None:
     with structlog.testing.capture_logs() as logs:
-        client = _Client(secure.host, secure.port, timeout=20)
+        client = _Client(secure.host, secure.port, timeout=60)
         client.starttls(context=_trusting(pair[0]))
         client.ehlo()
         _sign_in(client, "PLAIN", "pass word", 535)
@@ -315,7 +315,7 @@ def test_hostile_auth_lines_are_refused_for_good(secure: Listener, pair: tuple[P
         ("PLAIN", "\xff"),
         ("LOGIN", "==="),
     ):
-        client = _Client(secure.host, secure.port, timeout=20)
+        client = _Client(secure.host, secure.port, timeout=60)
         client.starttls(context=_trusting(pair[0]))
         client.ehlo()
         code, _ = client.docmd("AUTH", first)
@@ -439,7 +439,7 @@ def test_a_proxy_header_may_stand_before_tls_in_the_same_octets(store: Store, pa
         assert listener.tls_port
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         secured = _trusting(pair[0]).wrap_bio(incoming, outgoing, server_hostname="mx.example")
-        with socket.create_connection((listener.host, listener.tls_port), timeout=20) as plain:
+        with socket.create_connection((listener.host, listener.tls_port), timeout=60) as plain:
             first = b"PROXY TCP4 192.0.2.7 192.0.2.1 1234 465\r\n"
             banner = b""
             while not banner:

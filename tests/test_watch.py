@@ -316,7 +316,7 @@ def test_the_command_watches_until_sigterm_and_says_what_became_of_each_file(fol
             _until(lambda: len(relay.taken) == 1)
         finally:
             process.send_signal(signal.SIGTERM)
-            out, messages = process.communicate(timeout=20)
+            out, messages = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, b""), messages.decode()
     assert (lines[0]["file"], lines[0]["order"], lines[0]["state"]) == ("a.json", NUMBER, "queued")
     assert lines[1]["file"] == "b.json" and lines[1]["error"]

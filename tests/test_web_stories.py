@@ -52,9 +52,9 @@ class Running:
     def deliver(self, raw: bytes, merchant: str = "default") -> int:
         """Send a mail by SMTP, and wait until it has been read; the id of its message."""
         before = self.store.newest_message_id()
-        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60) as client:
             client.sendmail("ana@shop.example", [self.store.merchant(merchant).addresses[0]], raw)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while self.store.newest_message_id() == before or self.store.unread_messages(merchant, 2**62):
             assert time.monotonic() < until, "the mail was not read"
             time.sleep(0.05)

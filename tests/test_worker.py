@@ -66,7 +66,7 @@ def running(worker: Worker) -> Callable[[], None]:
     def end() -> None:
         stop.set()
         worker.notify()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
     return end
@@ -76,13 +76,12 @@ def has_orders(store: Store, count: int) -> bool:
     return len(list(store.orders_for_export())) == count
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> float:
-    """Seconds until it holds; fails after the time given."""
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait until it holds; fails after the time given."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds
         time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def test_received_mail_becomes_orders(worker: Worker, store: Store) -> None:
@@ -105,17 +104,19 @@ def test_only_the_keys_of_the_recipients_merchant_count(worker: Worker, store: S
     assert table_of(store, "SELECT merchant, grade, state FROM notification") == [("shop", "review", "held")]
 
 
-def test_mail_sent_by_smtp_is_an_order_well_within_two_seconds(worker: Worker, store: Store) -> None:
+def test_mail_sent_by_smtp_is_an_order_at_once_because_the_worker_is_told_of_it(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ion.worker.POLL_SECONDS", 600)
     raws = [rendered(small_order().model_copy(update={"order_number": str(number)})).raw for number in range(5)]
     end = running(worker)
     listener = Listener(store, port=0, on_received=worker.notify)
     listener.start()
     try:
-        time.sleep(1.5)  # the child has started, as it has in a service
         with smtplib.SMTP(listener.host, listener.port) as client:
             for number, raw in enumerate(raws, start=1):
                 client.sendmail("a@b.example", [an_address(store)], raw)
-                assert until(partial(has_orders, store, number)) < 0.8
+                until(partial(has_orders, store, number))
     finally:
         listener.stop()
         end()
@@ -125,9 +126,9 @@ def test_mail_sent_by_smtp_is_an_order_well_within_two_seconds(worker: Worker, s
 def test_mail_received_by_another_process_is_found_without_being_told(worker: Worker, store: Store) -> None:
     end = running(worker)
     try:
-        time.sleep(1.5)
+        time.sleep(1.5)  # it has looked once, and found nothing
         received(store, rendered(small_order()).raw)
-        assert until(lambda: list(store.orders_for_export())) < 1.8
+        until(lambda: list(store.orders_for_export()))
     finally:
         end()
 
@@ -288,7 +289,7 @@ def test_a_halted_child_is_given_up() -> None:
     began = time.monotonic()
     with pytest.raises(ReadFailedError, match="took longer"):
         reader.read(b"x" * 4_000_000, [], NEVER)  # more than a pipe holds
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60
     assert reader.read(b"Subject: x\r\n\r\n", [], NEVER) == ()
     reader.close()
 
@@ -311,7 +312,7 @@ def test_the_second_run_of_a_message_is_alone_in_a_new_child(odd: Worker, store:
 
 
 @pytest.mark.long
-def test_what_waits_behind_messages_that_hang_is_read_within_ten_seconds(store: Store) -> None:
+def test_what_waits_behind_messages_that_hang_is_read_before_these_are_given_up(store: Store) -> None:
     """With as many readers as there are at least: behind a first run, and while a second run and another first one are
     under way."""
     timeout = Settings(data_dir=Path("/nowhere")).read_timeout_seconds
@@ -325,7 +326,8 @@ def test_what_waits_behind_messages_that_hang_is_read_within_ten_seconds(store: 
             time.sleep(0.2)
             received(store, rendered(small_order().model_copy(update={"order_number": str(number)})).raw)
             worker.notify()
-            assert until(partial(has_orders, store, number + 1), 30) < 10
+            until(partial(has_orders, store, number + 1))
+            assert store.counts()["quarantined"] <= number
         until(lambda: store.counts()["quarantined"] == 2, 60)
     finally:
         end()
@@ -451,7 +453,7 @@ def test_a_group_that_could_not_be_ended_does_not_end_the_worker(
     try:
         received(store, rendered(small_order()).raw)
         worker.notify()
-        assert failed.wait(20)
+        assert failed.wait(60)
         received(store, rendered(full_order()).raw)
         worker.notify()
         until(lambda: has_orders(store, 1))
@@ -476,7 +478,7 @@ def test_stopping_gives_a_message_back_that_takes_too_long(store: Store) -> None
     time.sleep(1)
     began = time.monotonic()
     end()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert store.counts()["received"] == 1
     assert table_of(store, "SELECT attempts, failures FROM message") == [(0, 0)]
 

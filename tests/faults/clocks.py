@@ -61,7 +61,7 @@ def die_ahead_and_count(folder: Path) -> dict[str, Any]:
     mail = OrderMails(installation.data_dir, "A").new_order()
     try:
         _send(installation.port, address, mail.raw)
-        assert serving.process.wait(20) == -signal.SIGKILL, serving.log()[-2000:].decode()
+        assert serving.process.wait(60) == -signal.SIGKILL, serving.log()[-2000:].decode()
     finally:
         serving.kill(whole_group=True)
     offset.write_text("+0\n", "ascii")
@@ -119,7 +119,7 @@ def _stopped(serving: Any) -> float:
 
 
 def _send(port: int, address: str, raw: bytes) -> None:
-    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
         client.sendmail("a@b.example", [address], raw)
 
 

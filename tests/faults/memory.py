@@ -297,7 +297,7 @@ def serving(folder: Path, *, whole: bool = True, **settings: str) -> Iterator[Se
         server = Server(served.process.pid, ports | {"smtp": installation.port}, recipient)
         _wait_until_listening(served, server)
         for number in range(10):
-            with smtplib.SMTP("127.0.0.1", installation.port, "x.example", timeout=20) as client:
+            with smtplib.SMTP("127.0.0.1", installation.port, "x.example", timeout=60) as client:
                 if number % 2:
                     client.starttls()
                 client.sendmail("a@b.example", [recipient], f"Subject: {number}\r\n\r\n{'x' * 1000}\r\n")
@@ -370,7 +370,7 @@ def peak(folder: Path, connections: int, seconds: float) -> dict[str, Any]:
         highest = _memory(server.pid, "VmHWM")
         for sender in senders:
             sender.join()
-        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], "x.example", timeout=20) as again:
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], "x.example", timeout=60) as again:
             refused = again.sendmail("a@b.example", [server.recipient], b"Subject: after\r\n\r\n")
     return {
         "connections": connections,

@@ -48,7 +48,7 @@ def delay(folder: Path, kind: str, readers: int, seconds: float) -> dict[str, An
     arrived: dict[str, float] = {}
     took: dict[str, float] = {}
     try:
-        with smtplib.SMTP("127.0.0.1", installation.port, "client.example", timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", installation.port, "client.example", timeout=60) as client:
             client.sendmail("a@b.example", [address], mails.new_order().raw)
             wait_until_read(store, 60)
             client.sendmail("a@b.example", [address], f"{kind} \r\n")

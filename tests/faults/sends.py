@@ -203,7 +203,7 @@ class _Forwarding:
                 time.sleep(0.02)
                 continue
             try:
-                client = client or smtplib.SMTP("127.0.0.1", self._port, "relay.example", timeout=20)
+                client = client or smtplib.SMTP("127.0.0.1", self._port, "relay.example", timeout=60)
                 client.sendmail("relay@relay.example", [self._address], self._relay.taken[at][2])
                 at += 1
             except (smtplib.SMTPException, OSError):

@@ -113,7 +113,7 @@ class _Sender:
         """`none` where the connection ended without a reply."""
         text: bytes | str
         try:
-            with smtplib.SMTP("127.0.0.1", self._port, "client.example", timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", self._port, "client.example", timeout=60) as client:
                 client.sendmail("a@b.example", [self._address], mail.raw)
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
@@ -264,7 +264,7 @@ def _failing(serving: Serving, calls: str, error: str) -> Iterator[None]:
 
 def _wait_for_tracer(pid: int, tracer: int) -> None:
     """Until every thread of the program is traced."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         threads = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
         if all(f"TracerPid:\t{tracer}" in status for status in threads):

@@ -129,7 +129,7 @@ def traced(folder: Path, *, mails: int, clients: int) -> list[str]:
         for sender in senders:
             sender.join()
         os.killpg(serving.process.pid, signal.SIGTERM)  # strace itself does not heed it
-        serving.process.wait(30)
+        serving.process.wait(60)
     finally:
         serving.kill(whole_group=True)
     return trace.read_text("utf-8", "replace").splitlines()

@@ -75,7 +75,7 @@ class Readers:
     def __init__(self, folder: Path, port: int, token: str) -> None:
         self._folder = folder
         self._token = token
-        self._connection = http.client.HTTPConnection(HOST, port, timeout=30)
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=60)
         self.wrong: list[str] = []
         self.read = {"file": 0, "manifest": 0, "http": 0}
 
