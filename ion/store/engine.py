@@ -224,6 +224,8 @@ def _postgresql_engine(url: sa.URL, **options: Any) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:  # noqa: ARG001
+        # A plan made once for all values takes an order number for a word that many orders have.
+        connection.execute("SET plan_cache_mode = force_custom_plan")
         connection.execute(f"SET lock_timeout = '{int(BUSY_TIMEOUT_SECONDS * 1000)}ms'")
         connection.commit()
 

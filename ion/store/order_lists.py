@@ -8,6 +8,10 @@ one ended; what arrives meanwhile stands before all pages, so nothing is shown t
                 there are filters too, `_LOOKED_AT` orders of the walk tell how many have the words: those of many are
                 found by looking at the orders walked by, while the index would gather all of these orders first;
                 those of few are asked of the index
+
+PostgreSQL takes the beginning of a word for one that many orders have, and would walk all orders where the index gives
+one of them at once, or join all of both tables. So each of its statements is in steps that it cannot put in another
+order: `MATERIALIZED`, `LATERAL` and `OFFSET 0` are for that.
 """
 # ruff: noqa: S608  # statements are put together of names of ours; values are always parameters
 
@@ -30,7 +34,7 @@ from ion.order_words import typed_words
 from ion.store import tables
 from ion.store.engine import Database
 from ion.store.entries import changed_since_entry, orders_with_history
-from ion.store.order_search import asked_of_index, kept_words, marks_no_other, with_all
+from ion.store.order_search import IN_POSTGRESQL, asked_of_index, kept_words, marks_no_other, with_all
 from ion.store.orders import ExportOrder, export_columns, export_order
 from ion.store.plain_sql import PlainSql
 from ion.store.published import chunks
@@ -42,6 +46,7 @@ MOST_COUNTED = 10_000
 
 _SHORT = 20_000  # orders, looked at in some tens of milliseconds
 _LOOKED_AT = 1_000  # to tell words that many orders have from others
+_ENTRIES = 8  # of the index of words: PostgreSQL reads them in the time of one order looked at
 _COMPARED = 2_000  # entries of an index that are looked at to find the shortest way
 _FEW = 5_000  # orders of a batch
 _IDS_AT_ONCE = 5_000
@@ -307,11 +312,17 @@ class _Asked:
     def count(self, limit: int) -> int:
         """How many orders are meant, no more than `limit`."""
         asked = replace(self.filters, text="")
-        by_words_alone = self.words and all(self.kept.get(word) for word in self.words) and asked == OrderFilters()
-        if by_words_alone and marks_no_other(self._sql, self.merchant):
+        if self.words and asked == OrderFilters() and marks_no_other(self._sql, self.merchant):
             query = asked_of_index(self.merchant, self.words, self.kept, is_sqlite=self.is_sqlite)
-            statement = "SELECT 1 FROM order_words_index WHERE order_words_index MATCH ? LIMIT ?"
-            return self.numbers(f"SELECT count(*) FROM ({statement})", query, limit)[0]
+            if self.is_sqlite and all(self.kept.get(word) for word in self.words):
+                statement = "SELECT 1 FROM order_words_index WHERE order_words_index MATCH ? LIMIT ?"
+                return self.numbers(f"SELECT count(*) FROM ({statement})", query, limit)[0]
+            if not self.is_sqlite and not _Way(self, 1, _LARGEST, True, ()).is_short(limit):
+                # For the sake of the limit it would look through the table in place of the index.
+                self._sql.run("SET LOCAL enable_seqscan = off")
+                self._sql.run("SET LOCAL enable_indexscan = off")
+                statement = f"SELECT 1 FROM order_words AS word WHERE {IN_POSTGRESQL} LIMIT ?"
+                return self.numbers(f"SELECT count(*) FROM ({statement}) AS found", query, limit)[0]
         return len(self.ids(limit))
 
     def among(self, ids: Sequence[int]) -> list[int]:
@@ -470,7 +481,7 @@ class _Way:
         for _ in range(2):
             # As many orders as will fill the page, if those to come are like these.
             length = int(2 * (limit - len(found)) / share) if share else _LARGEST
-            if length > way._span() * fewest // _LOOKED_AT:
+            if length > way._time_of_index(fewest):
                 break
             end = way.walked(1, skipped=length - 1)
             part, rest = way._until(end[0]) if end else (way, None)
@@ -479,10 +490,23 @@ class _Way:
             if rest is None or len(found) >= limit:
                 return found
             way, share = rest, len(more) / length
-        # To gather all orders with a common word takes long, and leaves few out.
-        most = max(fewest, _LOOKED_AT // 100)
+        # To gather all orders with a common word takes long, and leaves few out. PostgreSQL gathers quickly, and then
+        # looks at each that is left.
+        most = max(fewest, _LOOKED_AT // 100) * (1 if self.asked.is_sqlite else _ENTRIES)
         rare = [word for word in self.asked.words if word in kept or counts.get(word, most + 1) <= most]
         return found + way._in_index(limit - len(found), rare)
+
+    def is_short(self, limit: int) -> bool:
+        """Whether to look at the orders of this way finds `limit` with the words sooner than the index."""
+        fewest = min(self._counts().values())
+        return 2 * limit * _LOOKED_AT <= fewest * self._time_of_index(fewest)
+
+    def _time_of_index(self, fewest: int) -> int:
+        """As many orders as can be looked at while the index gives all with a word that `fewest` of `_LOOKED_AT` have.
+        It gives those with all words to the limit at once in SQLite, and only after all entries in PostgreSQL, but
+        reads these quickly."""
+        entries = self._span() * fewest // _LOOKED_AT
+        return entries if self.asked.is_sqlite else entries // _ENTRIES
 
     def _until(self, end: int) -> "tuple[_Way, _Way]":
         if self.newest_first:
@@ -493,11 +517,19 @@ class _Way:
         """Those that have the words, each order looked at."""
         conditions, values = self._conditions
         with_words, words = self.asked.with_all(self.asked.words)
-        return self.asked.numbers(
-            f"SELECT o.id FROM orders AS o {self._index} CROSS JOIN order_words AS word"
-            f" WHERE {conditions} AND word.order_id = o.id AND {with_words} {self._order} LIMIT ?",
-            *(*values, *words, limit),
-        )
+        if self.asked.is_sqlite:
+            statement = (
+                f"SELECT o.id FROM orders AS o {self._index} CROSS JOIN order_words AS word"
+                f" WHERE {conditions} AND word.order_id = o.id AND {with_words} {self._order} LIMIT ?"
+            )
+        else:
+            statement = (
+                f"SELECT o.id FROM (SELECT o.id FROM orders AS o WHERE {conditions} {self._order} OFFSET 0) AS o"
+                " CROSS JOIN LATERAL"
+                f" (SELECT 1 FROM order_words AS word WHERE word.order_id = o.id AND {with_words} OFFSET 0) AS word"
+                f" {self._order} LIMIT ?"
+            )
+        return self.asked.numbers(statement, *values, *words, limit)
 
     def _in_index(self, limit: int, rare: Sequence[str]) -> list[int]:
         """Those that have the words, the `rare` ones by the index of words."""
@@ -507,10 +539,14 @@ class _Way:
         query = asked_of_index(self.asked.merchant, rare, self.asked.kept, is_sqlite=self.asked.is_sqlite)
         if not self.asked.is_sqlite:
             return self.asked.numbers(
-                "SELECT o.id FROM order_words AS word JOIN orders AS o ON o.id = word.order_id"
-                " WHERE array_to_tsvector(string_to_array(word.words, ' ')) @@ ?::tsquery"
-                f" AND {with_words} AND {conditions} AND o.id BETWEEN ? AND ? {self._order} LIMIT ?",
-                *(query, *words, *values, self.low, self.high, limit),
+                "WITH found AS MATERIALIZED"
+                f" (SELECT word.order_id AS id FROM order_words AS word WHERE {IN_POSTGRESQL} AND {with_words})"
+                " SELECT found.id FROM"
+                f" (SELECT id FROM found WHERE id BETWEEN ? AND ? ORDER BY id {self._direction} OFFSET 0) AS found"
+                " CROSS JOIN LATERAL"
+                f" (SELECT 1 FROM orders AS o WHERE o.id = found.id AND {conditions} OFFSET 0) AS o"
+                f" ORDER BY found.id {self._direction} LIMIT ?",
+                *(query, *words, self.low, self.high, *values, limit),
             )
         to_words = "CROSS JOIN order_words AS word ON word.order_id = found.rowid" if words else ""
         # `+`: else SQLite takes the bounds of the one for those of the other, and walks between them for each.
@@ -519,7 +555,7 @@ class _Way:
             f" CROSS JOIN orders AS o INDEXED BY ix_orders_listed ON o.id = +found.rowid {to_words}"
             " WHERE found.order_words_index MATCH ? AND found.rowid BETWEEN ? AND ?"
             f" AND {conditions} AND {with_words}"
-            f" ORDER BY found.rowid {'DESC' if self.newest_first else 'ASC'} LIMIT ?",
+            f" ORDER BY found.rowid {self._direction} LIMIT ?",
             *(query, self.low, self.high, *values, *words, limit),
         )
 
@@ -529,9 +565,12 @@ class _Way:
         conditions, values = self._conditions
         each = [self.asked.with_all([word]) for word in words]
         counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition, _ in each)
+        sample = f"SELECT o.id FROM orders AS o {self._index} WHERE {conditions} {self._order} LIMIT ?"
+        words_of = "order_words AS word WHERE word.order_id = sample.id"
+        if not self.asked.is_sqlite:
+            words_of = f"LATERAL (SELECT * FROM {words_of} OFFSET 0) AS word"
         (found,) = self.asked.rows(
-            f"SELECT {counts} FROM (SELECT o.id FROM orders AS o {self._index} WHERE {conditions} {self._order}"
-            " LIMIT ?) AS sample CROSS JOIN order_words AS word WHERE word.order_id = sample.id",
+            f"SELECT {counts} FROM ({sample}) AS sample CROSS JOIN {words_of}",
             *(*(value for _, patterns in each for value in patterns), *values, _LOOKED_AT),
         )
         return dict(zip(words, found, strict=True))
@@ -554,7 +593,11 @@ class _Way:
 
     @property
     def _order(self) -> str:
-        return f"ORDER BY o.id {'DESC' if self.newest_first else 'ASC'}"
+        return f"ORDER BY o.id {self._direction}"
+
+    @property
+    def _direction(self) -> str:
+        return "DESC" if self.newest_first else "ASC"
 
     @property
     def _index(self) -> str:

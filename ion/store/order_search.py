@@ -24,6 +24,10 @@ from ion.store.plain_sql import PlainSql
 _FIRST_MARK, _MARKS = 0x4E00, 20_000
 _PAGES_AT_ONCE = 500
 
+IN_POSTGRESQL = "array_to_tsvector(string_to_array(word.words, ' ')) @@ ?::tsquery"
+"""The condition that PostgreSQL's index answers, of the row `word` of `order_words`; its value as `asked_of_index` or
+a word in quotation marks."""
+
 
 def keep_words(sql: PlainSql, merchant: str, order_id: int, words: str, shop_order_number: str | None) -> None:
     """Keep what an order is found by: the words of its newest revision (`Content.words`) and the shop's number."""
@@ -89,7 +93,7 @@ def ids_with_word(sql: PlainSql, merchant: str, word: str) -> list[int]:
         rows = sql.rows("SELECT rowid FROM order_words_index WHERE order_words_index MATCH ?", f'"{marked_word}"')
     else:
         rows = sql.rows(
-            "SELECT order_id FROM order_words WHERE array_to_tsvector(string_to_array(words, ' ')) @@ ?::tsquery",
+            f"SELECT order_id FROM order_words AS word WHERE {IN_POSTGRESQL}",  # noqa: S608  # ours
             f"'{marked_word}'",
         )
     return [order_id for (order_id,) in rows]

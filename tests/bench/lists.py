@@ -8,6 +8,7 @@ their tables, and removed afterwards; with `--postgresql` they are copied to a s
 """
 
 import argparse
+import gc
 import sqlite3
 import tempfile
 import time
@@ -233,6 +234,8 @@ def run(out: Out, orders: int, few: int, rounds: int, *, postgresql: bool = Fals
             store = open_store(url)
             stack.callback(store.close)
             installations.append(_Installation(number, store, site(folder, store).signed_in(default="staff")))
+        gc.collect()
+        gc.freeze()  # as `ion serve` does
         kind = "PostgreSQL, made from SQLite" if postgresql else "SQLite"
         conditions(
             out,
