@@ -133,15 +133,17 @@ def test_whatever_is_typed_is_only_words(two: Store, at: int, monkeypatch: pytes
     assert typed_words(HOSTILE[at]) or len(expected) == 2
 
 
-def test_many_words_of_which_each_begins_many_are_all_needed(sqlite_store: Store) -> None:
+def test_many_words_of_which_each_begins_many_are_all_needed(store: Store) -> None:
     letters = "abcdefghijklmnopqrst"
     for number in range(order_search._FEW_WORDS - 1):
         names = " ".join(f"{letter}{number:02}" for letter in letters)
-        keep(sqlite_store, an_order(f"N{number}", lines=(), delivery=Address(name=names)))
+        keep(store, an_order(f"N{number}", lines=(), delivery=Address(name=names)))
     every = " ".join(letters)
-    assert len(numbers(sqlite_store, every)) == order_search._FEW_WORDS - 1
-    assert numbers(sqlite_store, f"{every} t07") == ["N7"]
-    assert numbers(sqlite_store, f"{every} t99") == []
+    assert len(numbers(store, every)) == order_search._FEW_WORDS - 1
+    assert numbers(store, f"{every} t07") == ["N7"]
+    assert store.count_orders("default", OrderFilters(text=every)) == (order_search._FEW_WORDS - 1, True)
+    assert store.count_orders("default", OrderFilters(text=f"{every} t07")) == (1, True)
+    assert numbers(store, f"{every} t99") == []
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ order: `MATERIALIZED`, `LATERAL` and `OFFSET 0` are for that.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -46,7 +46,7 @@ MOST_COUNTED = 10_000
 
 _SHORT = 20_000  # orders, looked at in some tens of milliseconds
 _LOOKED_AT = 1_000  # to tell words that many orders have from others
-_ENTRIES = 8  # of the index of words: PostgreSQL reads them in the time of one order looked at
+_ENTRIES = 8  # of the index of words; PostgreSQL reads them in the time in which it looks at one order
 _COMPARED = 2_000  # entries of an index that are looked at to find the shortest way
 _FEW = 5_000  # orders of a batch
 _IDS_AT_ONCE = 5_000
@@ -313,16 +313,13 @@ class _Asked:
         """How many orders are meant, no more than `limit`."""
         asked = replace(self.filters, text="")
         if self.words and asked == OrderFilters() and marks_no_other(self._sql, self.merchant):
-            query = asked_of_index(self.merchant, self.words, self.kept, is_sqlite=self.is_sqlite)
             if self.is_sqlite and all(self.kept.get(word) for word in self.words):
+                query = asked_of_index(self.merchant, self.words, self.kept, is_sqlite=True)
                 statement = "SELECT 1 FROM order_words_index WHERE order_words_index MATCH ? LIMIT ?"
                 return self.numbers(f"SELECT count(*) FROM ({statement})", query, limit)[0]
-            if not self.is_sqlite and not _Way(self, 1, _LARGEST, True, ()).is_short(limit):
-                # For the sake of the limit it would look through the table in place of the index.
-                self._sql.run("SET LOCAL enable_seqscan = off")
-                self._sql.run("SET LOCAL enable_indexscan = off")
-                statement = f"SELECT 1 FROM order_words AS word WHERE {IN_POSTGRESQL} LIMIT ?"
-                return self.numbers(f"SELECT count(*) FROM ({statement}) AS found", query, limit)[0]
+            found = None if self.is_sqlite else _Way(self, 1, _LARGEST, True, ()).counted(limit)
+            if found is not None:
+                return found
         return len(self.ids(limit))
 
     def among(self, ids: Sequence[int]) -> list[int]:
@@ -490,21 +487,37 @@ class _Way:
             if rest is None or len(found) >= limit:
                 return found
             way, share = rest, len(more) / length
+        return found + way._in_index(limit - len(found), self._rare(counts))
+
+    def counted(self, limit: int) -> int | None:
+        """PostgreSQL: how many orders of any state have the words, no more than `limit`; None where to look at the
+        orders tells so many sooner than the index."""
+        counts = self._counts()
+        fewest = min(counts.values())
+        if 2 * limit * _LOOKED_AT <= fewest * self._time_of_index(fewest):
+            return None
+        rare = self._rare(counts)
+        query = asked_of_index(self.asked.merchant, rare, {}, is_sqlite=False)
+        with_words, words = self.asked.with_all([word for word in self.asked.words if word not in rare])
+        # For the sake of the limit it would look through the table in place of the index.
+        self.asked.rows("SELECT set_config('enable_seqscan', 'off', TRUE), set_config('enable_indexscan', 'off', TRUE)")
+        return self.asked.numbers(
+            "SELECT count(*) FROM"
+            f" (SELECT 1 FROM order_words AS word WHERE {IN_POSTGRESQL} AND {with_words} LIMIT ?) AS found",
+            *(query, *words, limit),
+        )[0]
+
+    def _rare(self, counts: Mapping[str, int]) -> list[str]:
+        """The words that the index is asked for, of `_counts`; at least one."""
         # To gather all orders with a common word takes long, and leaves few out. PostgreSQL gathers quickly, and then
         # looks at each that is left.
-        most = max(fewest, _LOOKED_AT // 100) * (1 if self.asked.is_sqlite else _ENTRIES)
-        rare = [word for word in self.asked.words if word in kept or counts.get(word, most + 1) <= most]
-        return found + way._in_index(limit - len(found), rare)
-
-    def is_short(self, limit: int) -> bool:
-        """Whether to look at the orders of this way finds `limit` with the words sooner than the index."""
-        fewest = min(self._counts().values())
-        return 2 * limit * _LOOKED_AT <= fewest * self._time_of_index(fewest)
+        most = max(min(counts.values()), _LOOKED_AT // 100) * (1 if self.asked.is_sqlite else _ENTRIES)
+        rare = [word for word in self.asked.words if word in self.asked.kept or counts.get(word, most + 1) <= most]
+        return sorted(rare, key=len)[-_MOST_IN_INDEX:]
 
     def _time_of_index(self, fewest: int) -> int:
-        """As many orders as can be looked at while the index gives all with a word that `fewest` of `_LOOKED_AT` have.
-        It gives those with all words to the limit at once in SQLite, and only after all entries in PostgreSQL, but
-        reads these quickly."""
+        """How many orders can be looked at in the time that the index takes, where `fewest` of `_LOOKED_AT` have the
+        rarest word."""
         entries = self._span() * fewest // _LOOKED_AT
         return entries if self.asked.is_sqlite else entries // _ENTRIES
 
@@ -534,7 +547,6 @@ class _Way:
     def _in_index(self, limit: int, rare: Sequence[str]) -> list[int]:
         """Those that have the words, the `rare` ones by the index of words."""
         conditions, values = self.asked.conditions(self.states)
-        rare = sorted(rare, key=len)[-_MOST_IN_INDEX:]
         with_words, words = self.asked.with_all([word for word in self.asked.words if word not in rare])
         query = asked_of_index(self.asked.merchant, rare, self.asked.kept, is_sqlite=self.asked.is_sqlite)
         if not self.asked.is_sqlite:
