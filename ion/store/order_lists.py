@@ -317,9 +317,8 @@ class _Asked:
                 query = asked_of_index(self.merchant, self.words, self.kept, is_sqlite=True)
                 statement = "SELECT 1 FROM order_words_index WHERE order_words_index MATCH ? LIMIT ?"
                 return self.numbers(f"SELECT count(*) FROM ({statement})", query, limit)[0]
-            found = None if self.is_sqlite else _Way(self, 1, _LARGEST, True, ()).counted(limit)
-            if found is not None:
-                return found
+            if not self.is_sqlite:
+                return _Way(self, 1, _LARGEST, True, ()).counted(limit)
         return len(self.ids(limit))
 
     def among(self, ids: Sequence[int]) -> list[int]:
@@ -489,13 +488,18 @@ class _Way:
             way, share = rest, len(more) / length
         return found + way._in_index(limit - len(found), self._rare(counts))
 
-    def counted(self, limit: int) -> int | None:
-        """PostgreSQL: how many orders of any state have the words, no more than `limit`; None where to look at the
-        orders tells so many sooner than the index."""
+    def counted(self, limit: int) -> int:
+        """PostgreSQL: how many orders of any state have the words, no more than `limit`, by the shortest way."""
         counts = self._counts()
         fewest = min(counts.values())
-        if 2 * limit * _LOOKED_AT <= fewest * self._time_of_index(fewest):
-            return None
+        length = 2 * limit * _LOOKED_AT // max(fewest, 1)
+        if length <= self._time_of_index(fewest):
+            end = self.walked(1, skipped=length - 1)
+            part = self._until(end[0])[0] if end else self
+            statement, values = part._looking
+            found = self.asked.numbers(f"SELECT count(*) FROM ({statement} LIMIT ?) AS found", *values, limit)[0]
+            if not end or found == limit:
+                return found
         rare = self._rare(counts)
         query = asked_of_index(self.asked.merchant, rare, {}, is_sqlite=False)
         with_words, words = self.asked.with_all([word for word in self.asked.words if word not in rare])
@@ -528,21 +532,27 @@ class _Way:
 
     def _looked_at(self, limit: int) -> list[int]:
         """Those that have the words, each order looked at."""
+        statement, values = self._looking
+        return self.asked.numbers(f"{statement} LIMIT ?", *values, limit)
+
+    @property
+    def _looking(self) -> tuple[str, list[Any]]:
+        """The statement that looks at each order, and its values."""
         conditions, values = self._conditions
         with_words, words = self.asked.with_all(self.asked.words)
         if self.asked.is_sqlite:
             statement = (
                 f"SELECT o.id FROM orders AS o {self._index} CROSS JOIN order_words AS word"
-                f" WHERE {conditions} AND word.order_id = o.id AND {with_words} {self._order} LIMIT ?"
+                f" WHERE {conditions} AND word.order_id = o.id AND {with_words} {self._order}"
             )
         else:
             statement = (
                 f"SELECT o.id FROM (SELECT o.id FROM orders AS o WHERE {conditions} {self._order} OFFSET 0) AS o"
                 " CROSS JOIN LATERAL"
                 f" (SELECT 1 FROM order_words AS word WHERE word.order_id = o.id AND {with_words} OFFSET 0) AS word"
-                f" {self._order} LIMIT ?"
+                f" {self._order}"
             )
-        return self.asked.numbers(statement, *values, *words, limit)
+        return statement, [*values, *words]
 
     def _in_index(self, limit: int, rare: Sequence[str]) -> list[int]:
         """Those that have the words, the `rare` ones by the index of words."""
