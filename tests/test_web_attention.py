@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 
 import ion.reading
 from ion.keys import key_ring
+from ion.order import Address
 from ion.store import MessageState, NewMessage, NotificationState, Store
 from ion.store.mail_lists import REASONS
 from ion.web.texts import Texts
@@ -363,6 +364,34 @@ def test_of_several_orders_with_one_number_a_mail_is_joined_to_the_one_named_by_
     answer = ana.post(f"{here}/merge", order="GE-1")
     assert answer.status_code == 409 and "id:2" in answer.text
     assert ana.post(f"{here}/merge", order="id:2").status_code == 303
+
+
+def proposed(page: str) -> dict[str, str]:
+    """What the page proposes to join a mail to: numbers, and what it says of each."""
+    offered = BeautifulSoup(page, "html.parser").select("datalist option")
+    return {str(one["value"]): one.get_text() for one in offered}
+
+
+def test_the_orders_are_proposed_that_have_the_number_address_or_name_in_the_mail(its: Site, ana: Browser) -> None:
+    eva = Address(name="Eva Li", email="eva@shop.example", country="NO")
+    come(its.store, an_order("GE-1", delivery=eva))
+    come(its.store, an_order("GE-2", delivery=Address(name="Bo Ek", email="bo@shop.example")))
+    come(its.store, an_order("GE-3", delivery=Address(name="Eva Li", country="FR"), personal_data_encrypted=True))
+    its.store.create_merchant("other", domain="mail.example")
+    by_mail = waiting(its.store, order=an_order("X-1", delivery=Address(email="EVA@shop.example")))
+    by_name = waiting(its.store, order=an_order("X-2", delivery=Address(first_name="Eva", last_name="Li")))
+    by_number = waiting(its.store, order=an_order("ge2", delivery=Address()))
+    by_original = waiting(its.store, order=an_order("X-4", delivery=Address(), original_order_number="GE-2"))
+    by_nothing = waiting(its.store, order=an_order("X-3", delivery=Address(name="\u2060", email="?@!")))
+    elsewhere = waiting(its.store, merchant="other", order=an_order("GE-1", delivery=eva))
+    pages = [
+        ana.get(f"/m/default/attention/{one}").text for one in (by_mail, by_name, by_number, by_nothing, by_original)
+    ]
+    found = [proposed(page) for page in pages]
+    assert [set(one) for one in found] == [{"GE-1"}, {"GE-1", "GE-3"}, {"GE-2"}, set(), {"GE-2"}]
+    assert "Eva Li" in found[1]["GE-1"] and "Norway" in found[1]["GE-1"] and "Eva" not in found[1]["GE-3"]
+    assert 'list="likely-' in pages[0] and "likely-" not in pages[3]
+    assert "likely-" not in its.signed_in("bob", other="staff").get(f"/m/other/attention/{elsewhere}").text
 
 
 def test_a_mail_that_contradicts_its_order_is_compared_with_it_and_becomes_its_newest_version_if_a_person_says_so(

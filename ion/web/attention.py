@@ -10,7 +10,7 @@ Each thing that staff do is sent to MESSAGE/NOTIFICATION/..., and can be undone 
 """
 
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,14 +29,17 @@ from ion.contract import language
 from ion.corrections import CorrectionError, ShownField, fields_of, partial_values
 from ion.errors import IonError
 from ion.keys import key_ring
+from ion.order_words import typed_words
 from ion.reparse import Chosen, NotReread, reparse
 from ion.store import (
     ContradictsError,
+    ListedOrder,
     MessageChange,
     NoSuchMessageError,
     NoSuchOrderError,
     NotificationChange,
     NotNamedError,
+    OrderFilters,
     OtherCorrectionError,
     OtherRevisionError,
     ShownMessage,
@@ -47,7 +50,7 @@ from ion.store.notification_events import WAITING
 from ion.trust import Authenticator
 from ion.web.mail_view import FRAME_POLICY, MailView, file_of, page_of, view_of, visible
 from ion.web.octets import disposition
-from ion.web.order_sheet import ShownChange, shown_changes
+from ion.web.order_sheet import ShownChange, country_text, shown_changes
 from ion.web.pages import Pages, address
 from ion.web.refusals import shown_again
 from ion.web.requested import id_of
@@ -57,6 +60,19 @@ from ion.web.visits import Visit
 PAGE = 50
 MOST_FIELDS = 50_000  # of a form: an order of a thousand lines has some twenty thousand
 _NOTIFICATION = "/m/{merchant}/attention/{message_id}/{notification_id}"
+# What tells of an order: each of these, and of a name its parts together.
+_TELLING = (
+    ("order.order_number",),
+    ("order.merchant_order_number",),
+    ("order.original_order_number",),
+    ("customer.email",),
+    ("delivery.email",),
+    ("billing.email",),
+    ("delivery.name",),
+    ("delivery.first_name", "delivery.last_name"),
+)
+_LIKELY_OF_EACH = 3
+_MOST_PROPOSED_FOR = 10  # notifications of one mail: each is several searches
 _OCTETS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 
 
@@ -422,6 +438,18 @@ class _Attention:
             return None
         return Standing(known.id, known.revision, shown_changes(known.order, order, visit.locale), one.revision or 1)
 
+    def likely(self, fields: Sequence[ShownField], merchant: str) -> tuple[ListedOrder, ...]:
+        """Orders that a notification may tell of: those with a number, mail address or name that was read of it, a few
+        of the newest for each."""
+        read = {field.path: field.value or "" for field in fields}
+        texts = dict.fromkeys(" ".join(read.get(path, "") for path in paths) for paths in _TELLING)
+        found: dict[int, ListedOrder] = {}
+        for text in texts:
+            if typed_words(text):  # else all orders are meant
+                page = self.store.order_page(merchant, OrderFilters(text=text), limit=_LIKELY_OF_EACH)
+                found |= {order.id: order for order in page.orders}
+        return tuple(found.values())
+
     def as_seen(self, one: ShownNotification, message: ShownMessage, seen: str | None) -> ShownNotification:
         """The notification as it was seen, with the correction that was in force then; None: as it is now."""
         correction = _number((seen or "").partition("-")[0])
@@ -470,6 +498,11 @@ class _Attention:
             corrections=self.store.corrections_of(message.id),
             events=self.store.notification_events(message.id),
             order_ids=self._order_ids(message),
+            likely={
+                one.notification: self.likely(shown_fields[one.notification], message.merchant)
+                for one in [one for one in message.notifications if one.state in WAITING][:_MOST_PROPOSED_FOR]
+            },
+            country=lambda code: country_text(code, visit.locale),
             standing={one.notification: self.standing(one, visit, message.merchant) for one in message.notifications},
             refusal=" ".join(elsewhere) if faults else _words(error, Texts(visit.locale)) if error else None,
             asked=asked,
