@@ -429,11 +429,27 @@ def test_what_was_doubtful_is_told_by_the_name_that_the_page_has_for_it(its: Sit
     message = waiting(its.store, problems=problems)
     its.store.correct_notification(notification_of(its.store, message), {"delivery.city": "Rome"}, by="ana")
     page = ana.get(f"/m/default/attention/{message}").text
-    (label,) = set(re.findall(r"<li>([^<]*Quantity) – <span lang=\"en\">the text part shows", page))
+    (label,) = set(re.findall(r"<li>([^<]*Quantity) – <span>the text part shows", page))
     assert "1" in label and "line[" not in label
     assert re.search(r'name="named" value="line\[1\].quantity" required> <span>[^<]*Quantity', page)
     assert '<span class="mono">no.such</span>' in page
     assert re.search(r"<li>[^<]*City: <del>", page)
+
+
+def test_what_the_reader_says_is_told_in_the_language_of_the_page(its: Site, ana: Browser) -> None:
+    problems = (
+        Problem("contradiction", "line[1].quantity", "the text part says '3', the html part '2'"),
+        Problem("unreadable", None, "<b>something new</b>"),
+    )
+    message = waiting(its.store, problems=problems)
+    here = f"/m/default/attention/{message}"
+    ana.client.headers["Accept-Language"] = "de"
+    page = ana.get(here).text
+    assert page.count("<span>der Textteil sagt &#39;3&#39;, der HTML-Teil &#39;2&#39;</span>") == 3
+    assert '<span lang="en">&lt;b&gt;something new&lt;/b&gt;</span>' in page
+    typed = {"field:line[1].quantity": "viele", "field:delivery.country": "Nirgendwo"}
+    refused = ana.post(f"{here}/{notification_of(its.store, message)}/correct", **typed).text
+    assert "&#39;Nirgendwo&#39; ist kein Land; schreiben Sie" in refused and "&#39;viele&#39; ist keine Zahl" in refused
 
 
 def test_what_was_read_otherwise_since_its_page_was_opened_is_not_approved_or_corrected_unseen(

@@ -54,6 +54,7 @@ from ion.web.order_sheet import ShownChange, country_text, shown_changes
 from ion.web.pages import Pages, address
 from ion.web.refusals import shown_again
 from ion.web.requested import id_of
+from ion.web.sentences import translated
 from ion.web.texts import Texts
 from ion.web.visits import Visit
 
@@ -476,7 +477,7 @@ class _Attention:
         status = HTTPStatus.OK if error is None else HTTPStatus.CONFLICT
         shown_fields = {one.notification: self.fields(one, visit) for one in message.notifications}
         elsewhere = [
-            text
+            translated(text, visit.locale).text
             for name, text in faults.items()
             if not any(name == field.path for field in shown_fields.get(asked.notification if asked else 0, ()))
         ]
@@ -503,6 +504,7 @@ class _Attention:
                 for one in [one for one in message.notifications if one.state in WAITING][:_MOST_PROPOSED_FOR]
             },
             country=lambda code: country_text(code, visit.locale),
+            translated=lambda text: translated(text, visit.locale),
             standing={one.notification: self.standing(one, visit, message.merchant) for one in message.notifications},
             refusal=" ".join(elsewhere) if faults else _words(error, Texts(visit.locale)) if error else None,
             asked=asked,
