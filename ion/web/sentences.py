@@ -16,9 +16,15 @@ from ion.web.texts import Texts, catalogue
 _WHOLE = ("sentences.reading.", "sentences.typed.")
 _NAMES = {"part": "sentences.part.", "other": "sentences.part.", "kind": "sentences.kind."}
 """Where the names stand that a value is one of; any other value is taken as it is."""
-_QUOTED = ("found", "sealed")
-"""What stands in quotation marks as `repr` makes them: where it ends can be told, whatever is in it."""
+# In quotation marks as `repr` makes them: where it ends can be told, whatever is in it.
 _REPR = r"None|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_FORMS = {
+    **dict.fromkeys(("found", "sealed"), _REPR),
+    **dict.fromkeys(("number", "most"), "[0-9]+"),
+    **dict.fromkeys(("typed", "of"), ".{1,1000}?"),  # a field and the beginning of what was typed
+}
+"""What a value looks like. Of those that may be anything, none but the last is longer than a line: the sentences quote
+mail, and no mail may have them looked through again and again."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,9 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 def _pattern(text: str) -> Iterable[str]:
     for literal, value, *_ in Formatter().parse(text):
         yield re.escape(literal)
-        if value in _NAMES:
-            yield f"(?P<{value}>{'|'.join(map(re.escape, _named(_NAMES[value])))})"
-        elif value is not None:
-            yield f"(?P<{value}>{_REPR if value in _QUOTED else '.*?'})"
+        if value is not None:
+            names = "|".join(map(re.escape, _named(_NAMES[value]))) if value in _NAMES else None
+            yield f"(?P<{value}>{names or _FORMS.get(value, '.*?')})"
 
 
 @cache
