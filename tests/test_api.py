@@ -139,6 +139,17 @@ def test_to_enter_twice_is_to_enter_once_and_another_number_has_to_be_meant(prog
     assert program.get("/v1/pending")["pending"] == []
 
 
+def test_it_is_told_which_other_orders_are_entered_under_the_same_number(program: Program) -> None:
+    store = program.site.store
+    first, second, third = (arrive(store, f"GE{number}") for number in range(3))
+    assert program.enter(first, "1001").json()["same_number"] == []
+    assert program.enter(second, "1002").json()["same_number"] == []
+    assert program.enter(third, "#10-01").json()["same_number"] == [first]
+    assert program.enter(third, "1001").json()["same_number"] == [first]
+    assert program.ask(f"/v1/orders/{third}/entered", "DELETE").json()["same_number"] == []
+    assert program.enter(first, "1001").json()["same_number"] == []
+
+
 def test_a_revision_that_came_meanwhile_is_not_taken_for_the_one_that_was_entered(program: Program) -> None:
     order_id = arrive(program.site.store, "GE1")
     _amend(program.site.store, "GE1", 2, notes=("other",))

@@ -87,7 +87,8 @@ def kept_words(sql: PlainSql, merchant: str, words: Sequence[str]) -> dict[str, 
 
 
 def ids_with_word(sql: PlainSql, merchant: str, word: str) -> list[int]:
-    """The ids of the orders, of this merchant or another with the same letter, that have a word as it is."""
+    """The ids of the orders, of this merchant or another with the same letter, that have a word as it is; the smallest
+    first."""
     marked_word = f"{_mark(merchant)}{word}"
     if sql.is_sqlite:
         rows = sql.rows("SELECT rowid FROM order_words_index WHERE order_words_index MATCH ?", f'"{marked_word}"')
@@ -96,7 +97,7 @@ def ids_with_word(sql: PlainSql, merchant: str, word: str) -> list[int]:
             f"SELECT order_id FROM order_words AS word WHERE {IN_POSTGRESQL}",  # noqa: S608  # ours
             f"'{marked_word}'",
         )
-    return [order_id for (order_id,) in rows]
+    return sorted(order_id for (order_id,) in rows)
 
 
 def marks_no_other(sql: PlainSql, merchant: str) -> bool:

@@ -212,7 +212,9 @@ class PendingList(BaseModel):
 
 class EnteredOrder(Told):
     """An order as it stands now. `changed`: false where it stood so already; `replaced`: the shop's number before;
-    `revision`: the one that counts as entered, or was taken back; `amended`: the newest one says something else."""
+    `revision`: the one that counts as entered, or was taken back; `amended`: the newest one says something else;
+    `same_number`: ids of other orders that are entered under the same number, which then are one order in the shop, or
+    one of the numbers is wrong."""
 
     id: int
     platform: str
@@ -223,6 +225,7 @@ class EnteredOrder(Told):
     changed: bool
     replaced: str | None
     amended: bool
+    same_number: tuple[int, ...]
 
 
 # Anything but blanks, hyphens, `#`, and what is not kept because nobody sees it.
@@ -398,7 +401,7 @@ def order_api_routes(store: Store, bearer: Bearer) -> APIRouter:
     def told(token: PullToken, what: str, entry: Entry) -> EnteredOrder:
         if entry.changed:
             store.record_audit(_by(token), what, entry.order_number, merchant=token.merchant)
-        return EnteredOrder.model_validate(entry)
+        return _as_told(store, token, vars(entry))
 
     def as_it_stands(token: PullToken, order_id: int) -> EnteredOrder:
         detail = store.order_detail(token.merchant, order_id)
@@ -406,9 +409,14 @@ def order_api_routes(store: Store, bearer: Bearer) -> APIRouter:
             raise HTTPException(HTTPStatus.NOT_FOUND, _NO_ORDER)
         known = detail.listed
         nothing: dict[str, Any] = {"changed": False, "replaced": None, "amended": known.changed_since_entered}
-        return EnteredOrder.model_validate(vars(known) | nothing)
+        return _as_told(store, token, vars(known) | nothing)
 
     return router
+
+
+def _as_told(store: Store, token: PullToken, stands: dict[str, Any]) -> EnteredOrder:
+    same = store.entered_as(token.merchant, stands["shop_order_number"] or "")
+    return EnteredOrder.model_validate(stands | {"same_number": [other for other, _ in same if other != stands["id"]]})
 
 
 def _by(token: PullToken) -> str:
