@@ -1,6 +1,5 @@
 """What all tests share: servers and databases of the session, which a module that imported them would start anew."""
 
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -31,8 +30,6 @@ __all__ = [
     "store_url",
 ]
 
-gc.disable()
-
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
@@ -40,11 +37,3 @@ def logs_as_before() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Thousands of tests stay until the end: the collector is spared them while they are made, and later. What tests
-    make is short-lived, and looked through less often: a tenth of the time of all of them."""
-    gc.set_threshold(100_000, 50, 50)
-    gc.enable()
-    gc.freeze()

@@ -29,7 +29,7 @@ from tests.web import Browser, Site, site, text_of
 
 __all__ = ["browser"]
 
-HOSTILE = "<script>alert(1)</script>'\"{{ 7*7 }}"
+HOSTILE = "<script>alert(1)</script>'\"{{ 1234*4321 }}"
 ORDERS = "/m/default/orders"
 
 
@@ -413,7 +413,7 @@ def test_hostile_values_are_text(its: Site, ana: Browser) -> None:
     come(its.store, order)
     for path in ("/m/default", ORDERS, f"{ORDERS}/1", f"{ORDERS}?q={HOSTILE}"):
         page = ana.get(path).text
-        assert "<script>alert" not in page and "49" not in text_of(page).replace(HOSTILE, ""), path
+        assert "<script>alert" not in page and "5332114" not in text_of(page).replace(HOSTILE, ""), path
         assert "javascript:" not in re.sub(r"<dd[^>]*>.*?</dd>", "", page), path
 
 
