@@ -190,7 +190,7 @@ def test_mending_a_large_payload_takes_seconds_at_most() -> None:
     text = '{"a": [' + ",\u00a0".join('{"k": "some text that is read", "n": 12.34}' for _ in range(20_000)) + ",]}"
     started = time.monotonic()
     assert len(value(text)["a"]) == 20_000
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from ion import corrections
-from ion.contract import forms, language, print_value
+from ion.contract import forms, language
 from ion.contract.fields import Kind
 from ion.contract.forms import Unreadable, read_value
 from ion.corrections import CorrectionError, Fault, corrected
@@ -107,7 +107,6 @@ def test_the_values_stay_as_they_are_and_what_has_a_name_is_named() -> None:
     with pytest.raises(Unreadable) as wrong:
         read_value(Kind.MONEY, "many", language("de"))
     assert translated(f"the html part: {wrong.value}", "de").text == "der HTML-Teil: 'many' ist nicht zu lesen (Betrag)"
-    assert print_value(Kind.MONEY, "1 EUR", language("de"))
 
 
 def test_what_is_said_in_other_ways_is_known_too() -> None:

@@ -76,12 +76,13 @@ def has_orders(store: Store, count: int) -> bool:
     return len(list(store.orders_for_export())) == count
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Wait until it holds; fails after the time given."""
+def until(condition: Callable[[], Any], seconds: float = 60) -> float:
+    """Seconds until it holds; fails after the time given."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds
         time.sleep(0.005)
+    return time.monotonic() - began
 
 
 def test_received_mail_becomes_orders(worker: Worker, store: Store) -> None:
@@ -113,10 +114,11 @@ def test_mail_sent_by_smtp_is_an_order_at_once_because_the_worker_is_told_of_it(
     listener = Listener(store, port=0, on_received=worker.notify)
     listener.start()
     try:
+        time.sleep(1.5)  # the child has started, as it has in a service
         with smtplib.SMTP(listener.host, listener.port) as client:
             for number, raw in enumerate(raws, start=1):
                 client.sendmail("a@b.example", [an_address(store)], raw)
-                until(partial(has_orders, store, number))
+                assert until(partial(has_orders, store, number)) < 0.8
     finally:
         listener.stop()
         end()
@@ -128,7 +130,7 @@ def test_mail_received_by_another_process_is_found_without_being_told(worker: Wo
     try:
         time.sleep(1.5)  # it has looked once, and found nothing
         received(store, rendered(small_order()).raw)
-        until(lambda: list(store.orders_for_export()))
+        assert until(lambda: list(store.orders_for_export())) < 1.8
     finally:
         end()
 
@@ -289,7 +291,7 @@ def test_a_halted_child_is_given_up() -> None:
     began = time.monotonic()
     with pytest.raises(ReadFailedError, match="took longer"):
         reader.read(b"x" * 4_000_000, [], NEVER)  # more than a pipe holds
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 6
     assert reader.read(b"Subject: x\r\n\r\n", [], NEVER) == ()
     reader.close()
 
@@ -312,7 +314,7 @@ def test_the_second_run_of_a_message_is_alone_in_a_new_child(odd: Worker, store:
 
 
 @pytest.mark.long
-def test_what_waits_behind_messages_that_hang_is_read_before_these_are_given_up(store: Store) -> None:
+def test_what_waits_behind_messages_that_hang_is_read_within_ten_seconds(store: Store) -> None:
     """With as many readers as there are at least: behind a first run, and while a second run and another first one are
     under way."""
     timeout = Settings(data_dir=Path("/nowhere")).read_timeout_seconds
@@ -326,7 +328,7 @@ def test_what_waits_behind_messages_that_hang_is_read_before_these_are_given_up(
             time.sleep(0.2)
             received(store, rendered(small_order().model_copy(update={"order_number": str(number)})).raw)
             worker.notify()
-            until(partial(has_orders, store, number + 1))
+            assert until(partial(has_orders, store, number + 1), 30) < 10
             assert store.counts()["quarantined"] <= number
         until(lambda: store.counts()["quarantined"] == 2, 60)
     finally:
@@ -478,7 +480,7 @@ def test_stopping_gives_a_message_back_that_takes_too_long(store: Store) -> None
     time.sleep(1)
     began = time.monotonic()
     end()
-    assert time.monotonic() - began < 50
+    assert time.monotonic() - began < 10
     assert store.counts()["received"] == 1
     assert table_of(store, "SELECT attempts, failures FROM message") == [(0, 0)]
 
