@@ -17,7 +17,7 @@ from ion.errors import StoreError
 from ion.order import Address, Customer, Document, Order, Parcel, Tracking
 from ion.order_words import MOST_LETTERS, folded, number_words, typed_words, words_of
 from ion.store import ErasureKind, OrderFilters, OrderState, Store, Subject, WrittenFile, open_store, order_search
-from ion.store import order_lists as lists
+from ion.store import order_ids as ids
 from tests.orders import small_order
 from tests.stores import claimed, judged, received, table_of
 
@@ -109,10 +109,10 @@ HOSTILE = [
 _NO_WHOLE_WORDS = {(order_search, "_FEW_WORDS"): 0}
 WAYS: dict[str, dict[tuple[Any, str], int]] = {
     "whole words": {},
-    "looking": _NO_WHOLE_WORDS | {(lists, "_LOOKED_AT"): 3},
+    "looking": _NO_WHOLE_WORDS | {(ids, "_LOOKED_AT"): 3},
     "looking at what filters leave": _NO_WHOLE_WORDS,
-    "beginnings": _NO_WHOLE_WORDS | {(lists, "_LOOKED_AT"): 1, (lists, "_SHORT"): 0},
-    "whole words behind a filter": {(lists, "_LOOKED_AT"): 1, (lists, "_SHORT"): 0},
+    "beginnings": _NO_WHOLE_WORDS | {(ids, "_LOOKED_AT"): 1, (ids, "_SHORT"): 0},
+    "whole words behind a filter": {(ids, "_LOOKED_AT"): 1, (ids, "_SHORT"): 0},
 }
 
 
@@ -400,7 +400,7 @@ def test_orders_are_listed_by_the_file_that_holds_them(store: Store, monkeypatch
     due = [(one.id, one.revision, one.applied_at) for one in store.orders_for_export()][1:3]
     batch = store.publish(profile.id, NOON.date(), WrittenFile("p@1", "f-{number}.csv", b"x", due, 2, {}))
     for few in (5_000, 1):  # a small file's orders are asked for one by one
-        monkeypatch.setattr(lists, "_FEW", few)
+        monkeypatch.setattr(ids, "_FEW", few)
         in_batch = OrderFilters(batch=batch.id)
         assert numbers(store, "", in_batch) == ["N2", "N1"]
         assert numbers(store, "n2", in_batch) == ["N2"]

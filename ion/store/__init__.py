@@ -110,12 +110,12 @@ from ion.store.messages import (
 )
 from ion.store.migrations import HEAD as SCHEMA
 from ion.store.notification_events import NotificationEvent, NotificationEvents
+from ion.store.order_ids import OrderFilters
 from ion.store.order_lists import (
     ListedOrder,
     NoSuchPlaceError,
     OrderBatch,
     OrderDetail,
-    OrderFilters,
     OrderLists,
     OrderNotification,
     OrderPage,

@@ -60,11 +60,13 @@ _KEEP = (
 _WITH_NUMBER = "SELECT merchant, content_json, shop_order_number FROM orders WHERE id = ?"
 
 
-def with_all(merchant: str, words: Sequence[str]) -> tuple[str, list[str]]:
+def with_all(merchant: str, words: Sequence[str], *, is_sqlite: bool) -> tuple[str, list[str]]:
     """The condition that the row `word` of `order_words` has all of these, and its values."""
     mark = _mark(merchant)
-    # A word has letters and digits only, so there is nothing in it that LIKE would take for something else.
-    return " AND ".join(["' ' || word.words LIKE ?"] * len(words)) or "TRUE", [f"% {mark}{word}%" for word in words]
+    # PostgreSQL takes what is LIKE a pattern for so rare that it would rather sort all rows than go on until enough
+    # are found.
+    has = "instr(' ' || word.words, ?)" if is_sqlite else "strpos(' ' || word.words, ?) > 0"
+    return " AND ".join([has] * len(words)) or "TRUE", [f" {mark}{word}" for word in words]
 
 
 def kept_words(sql: PlainSql, merchant: str, words: Sequence[str]) -> dict[str, list[str]]:

@@ -183,9 +183,9 @@ def _each_other(orders: int) -> int:
 def _words(orders: int) -> Iterator[tuple[int, str]]:
     each = _each_other(orders)
     for number in range(1, orders + 1):
-        first, last = _FIRST[number // 3 % 16], _LAST[number // 48 % 14]
+        merchant, of_merchant = ("other", number // each) if number % each == 0 else ("default", number)
+        first, last = _FIRST[of_merchant // 3 % 16], _LAST[of_merchant // 48 % 14]
         item = " ".join(_ITEMS[(number * step) % 14] for step in (1, 3, 5))
-        merchant = "other" if number % each == 0 else "default"
         yield (
             number,
             marked(
