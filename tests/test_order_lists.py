@@ -110,6 +110,7 @@ _NO_WHOLE_WORDS = {(order_search, "_FEW_WORDS"): 0}
 WAYS: dict[str, dict[tuple[Any, str], int]] = {
     "whole words": {},
     "looking": _NO_WHOLE_WORDS | {(ids, "_LOOKED_AT"): 3},
+    "looking at words alone": _NO_WHOLE_WORDS | {(ids, "_LOOKED_AT"): 3, (ids, "_ENTRIES"): 1},
     "looking at what filters leave": _NO_WHOLE_WORDS,
     "beginnings": _NO_WHOLE_WORDS | {(ids, "_LOOKED_AT"): 1, (ids, "_SHORT"): 0},
     "whole words behind a filter": {(ids, "_LOOKED_AT"): 1, (ids, "_SHORT"): 0},
@@ -144,6 +145,24 @@ def test_many_words_of_which_each_begins_many_are_all_needed(store: Store) -> No
     assert store.count_orders("default", OrderFilters(text=every)) == (order_search._FEW_WORDS - 1, True)
     assert store.count_orders("default", OrderFilters(text=f"{every} t07")) == (1, True)
     assert numbers(store, f"{every} t99") == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_orders_with_a_word_are_found_where_it_was_common_lately_and_rare_before(
+    store: Store, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["anna"] * 7 + ["ben"] * 30 + ["anna"] * 3
+    keep(store, *(an_order(f"N{at}", lines=(), delivery=Address(name=name)) for at, name in enumerate(names)))
+    expected = [f"N{at}" for at, name in enumerate(names) if name == "anna"][::-1]
+    go(monkeypatch, way)
+    page = store.order_page("default", OrderFilters(text="ann"), limit=3)
+    rest = store.order_page("default", OrderFilters(text="ann"), page.older, limit=500)
+    assert [one.order_number for one in (*page.orders, *rest.orders)] == expected
+    assert numbers(store, "ann") == expected
+    assert [one.order.order_number for one in store.orders_of_filters("default", OrderFilters(text="ann"))] == expected[
+        ::-1
+    ]
+    assert store.count_orders("default", OrderFilters(text="ann"), 8) == (8, False)
 
 
 @pytest.fixture
@@ -311,6 +330,7 @@ def test_either_database_answers_what_the_filters_mean(store: Store, monkeypatch
                 rest = store.order_page("default", filters, page.older, limit=500) if page.older else None
                 assert ([one.id for one in rest.orders] if rest else []) == expected[3:]
                 assert store.count_orders("default", filters) == (len(expected), True)
+                assert store.count_orders("default", filters, 3) == (min(3, len(expected)), len(expected) <= 3)
                 assert [one.id for one in store.orders_of_filters("default", filters)] == expected[::-1]
 
 

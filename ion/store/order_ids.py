@@ -13,6 +13,7 @@ order: `MATERIALIZED`, `LATERAL` and `OFFSET 0` are for that.
 # ruff: noqa: S608  # statements are put together of names of ours; values are always parameters
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -236,15 +237,15 @@ def _utc(at: datetime | None) -> datetime | None:
 
 @dataclass(frozen=True)
 class _Sample:
-    """How many of the next `_LOOKED_AT` orders have each word, of the longest words where they are many, and how many
-    have all words."""
+    """How many of the next `_LOOKED_AT` orders have each word, of the longest words where they are many; `together`:
+    how many have all words."""
 
     each: Mapping[str, int]
-    all: int
+    together: int
 
 
 @dataclass(frozen=True)
-class _Way:
+class _Way(ABC):
     """A way through the ids from `low` to `high`, those of one state or of all."""
 
     asked: OrderQuestion
@@ -272,7 +273,7 @@ class _Way:
             return self._looked_at(limit)  # the filters leave fewer orders than a word may have
         found: list[int] = []
         way, sample = self, self._sample()
-        share = max(sample.all, 1) / _LOOKED_AT
+        share = max(sample.together, 1) / _LOOKED_AT
         for _ in range(2):
             # As many orders as will fill the page, if those to come are like these.
             length = int(2 * (limit - len(found)) / share) if share else LARGEST_ID
@@ -286,24 +287,25 @@ class _Way:
             way, share = rest, len(more) / length
         return found + way._in_index(limit - len(found), self._rare(sample))
 
+    @abstractmethod
     def counted(self, limit: int) -> int | None:
         """How many orders of any state have the words, no more than `limit`; None where walking tells it sooner."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sample(self) -> _Sample:
-        raise NotImplementedError
+        """How many of the next orders have the words."""
 
+    @abstractmethod
     def _looked_at(self, limit: int) -> list[int]:
         """Those that have the words, each order looked at."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _in_index(self, limit: int, rare: Sequence[str]) -> list[int]:
         """Those that have the words, the `rare` ones by the index of words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _time_of_index(self, sample: _Sample) -> int:
         """How many orders can be looked at in the time that the index takes."""
-        raise NotImplementedError
 
     def _sampled(self, rows: str, *values: Any) -> _Sample:
         """The sample of `rows`, which name the words of each order `word`."""
@@ -417,7 +419,7 @@ class _WayInPostgresql(_Way):
 
     def counted(self, limit: int) -> int:
         sample = self._sample()
-        length = min(2 * limit * _LOOKED_AT // max(sample.all, 1), self._span())
+        length = min(2 * limit * _LOOKED_AT // max(sample.together, 1), self._span())
         if length <= self._time_of_index(sample):
             part, rest = self._parted(length)
             found = self._number(limit, *part._words_walked_by)
