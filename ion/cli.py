@@ -183,17 +183,21 @@ def demo(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: ion serve --smtp-port 2525")
+@app.command(epilog="Example: ion serve --smtp-port 2525 --web-port 8081")
 def serve(
     context: typer.Context,
     smtp_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     smtp_port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
+    web_host: Annotated[str | None, typer.Option(help="Address that the staff page is at.")] = None,
+    web_port: Annotated[int | None, typer.Option(help="Port that it is at; 0: any free one.")] = None,
 ) -> None:
     """Do all that runs by itself: receive mail by SMTP and IMAP, read it, send, publish and deliver the nightly files,
-    serve them over HTTP where `web_port` is set, look for what needs a person. Ends cleanly on SIGTERM or Ctrl-C."""
+    serve the staff page, look for what needs a person. Ends cleanly on SIGTERM or Ctrl-C. While there is no user it
+    writes the address at which the first one is made."""
     from ion.serve import serve_forever
 
-    serve_forever(settings_of(context, smtp_host=smtp_host, smtp_port=smtp_port))
+    given = {"smtp_host": smtp_host, "smtp_port": smtp_port, "web_host": web_host, "web_port": web_port}
+    serve_forever(settings_of(context, **given))
 
 
 @app.command(epilog="Example: ion order --approved order.json | jq .order.totals")

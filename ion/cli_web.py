@@ -15,11 +15,11 @@ def web(
     web_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     web_port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
 ) -> None:
-    """Serve the staff page and published files over HTTP, and nothing else. `ion serve` does so too where `web_port` is
-    set. While there is no user it writes the address at which the first one is made."""
+    """Serve the staff page and published files over HTTP, and nothing else; `ion serve` does so too. While there is no
+    user it writes the address at which the first one is made."""
     settings = settings_of(context, web_host=web_host, web_port=web_port)
     if settings.web_port is None:
-        raise SettingError("web_port is not set; set it, or give --web-port 8080")
+        raise SettingError("web_port is none; set it, or give --web-port 8080")
     from ion.web.server import WebServer
 
     # Blocked here and in the threads begun after it, so that it is this thread that is told.

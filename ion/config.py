@@ -188,7 +188,10 @@ class Settings(BaseSettings):
     )
     web_host: str = Field(default="127.0.0.1", description="address the web server binds to")
     web_port: int | None = Field(
-        default=None, ge=0, le=65535, description="port of the web server, that files are fetched from; unset: none"
+        default=8080,
+        ge=0,
+        le=65535,
+        description="port of the web server: staff page, files and API; 0: any free one; `none`: `ion serve` has none",
     )
     web_tls_certificate: Path | None = Field(
         default=None,
@@ -251,6 +254,11 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_time(cls, value: str) -> str:
         return local_time(value)
+
+    @field_validator("web_port", mode="before")
+    @classmethod
+    def _may_be_none(cls, value: Any) -> Any:
+        return None if value == "none" else value  # TOML and environments have no word for it
 
     @field_validator("web_url")
     @classmethod

@@ -16,6 +16,7 @@ import structlog
 from ion.alerting import Alerting
 from ion.config import Settings
 from ion.delivery import Deliverer
+from ion.errors import SettingError
 from ion.inbox import ImapFetchers, Listener
 from ion.keys import key_ring
 from ion.nightly import Steps, fetch_accounts, nightly_jobs, self_check_job
@@ -96,6 +97,7 @@ class Service:
 
         self.schedule = Schedule(store, jobs) if nightly else None
         self.web = _web_server(store, settings)
+        self._is_port_asked_for = "web_port" in settings.model_fields_set
         self.retention = Retention(store, settings) if nightly else None
         self.alerting = Alerting(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
@@ -109,8 +111,7 @@ class Service:
             self.sender.start()
             self.rows.start()
             self.deliverer.start()
-            if self.web:
-                self.web.start()
+            self._start_web()
             if self.schedule:
                 self.schedule.start()
             if self.retention:
@@ -121,6 +122,17 @@ class Service:
             self.stop()
             raise
         log.info("serving", smtp_host=self.listener.host, smtp_port=self.listener.port)
+
+    def _start_web(self) -> None:
+        try:
+            if self.web:
+                self.web.start()
+        except SettingError as error:
+            if self._is_port_asked_for:
+                raise
+            # Whatever else has the usual port keeps no mail out.
+            log.warning("no web server", cause=str(error), remedy="set web_port to another port, or to none")
+            self.web = None
 
     def stop(self) -> None:
         if self.alerting:
@@ -145,7 +157,7 @@ class Service:
 
 
 def _web_server(store: Store, settings: Settings) -> "WebServer | None":
-    """The web server, where one is asked for: it is slow to import."""
+    """The web server, unless there is to be none: it is slow to import."""
     if settings.web_port is None:
         return None
     from ion.web.server import WebServer

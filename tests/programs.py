@@ -35,7 +35,8 @@ class Ion:
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ION_")}
-        self.environment |= {"ION_DATA_DIR": str(data_dir), **settings}
+        # Many of these run at one time, and no two have the same port.
+        self.environment |= {"ION_DATA_DIR": str(data_dir), "ION_WEB_PORT": "none", **settings}
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "ion", *map(str, arguments)]

@@ -818,7 +818,9 @@ def test_the_program_that_serves_tells_what_needs_a_person(sqlite_store: Store, 
     message = claimed(sqlite_store)
     sqlite_store.quarantine_message(message.id, message.claim_token, "hangs")
     with relaying() as relay:
-        service = Service(settings.model_copy(update={"smtp_port": 0, "relay_port": relay.port}), sqlite_store)
+        service = Service(
+            settings.model_copy(update={"smtp_port": 0, "web_port": None, "relay_port": relay.port}), sqlite_store
+        )
         service.start()
         try:
             for _ in range(600):

@@ -39,6 +39,21 @@ def test_ion_toml_in_the_working_folder_is_read(tmp_path: Path) -> None:
     assert load_settings().smtp_port == 2525
 
 
+@pytest.mark.parametrize("source", ["file", "environment"])
+def test_a_web_server_is_there_unless_its_port_is_none(
+    source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usual = load_settings({"web_port": None})
+    assert usual.web_port == 8080 and "web_port" not in usual.model_fields_set
+    config = None
+    if source == "file":
+        config = _file(tmp_path, "web_port = 'none'\n")
+    else:
+        monkeypatch.setenv("ION_WEB_PORT", "none")
+    assert load_settings({}, config).web_port is None
+    assert load_settings({"web_port": 8081}, config).web_port == 8081
+
+
 def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="nowhere"):
         load_settings({}, tmp_path / "nowhere.toml")

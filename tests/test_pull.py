@@ -3,6 +3,7 @@
 import http.client
 import json
 import shutil
+import smtplib
 import socket
 import ssl
 import time
@@ -14,8 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from structlog.testing import capture_logs
 
 from ion.config import Settings
 from ion.errors import DatabaseError, SettingError, StoreError
@@ -501,8 +504,9 @@ def test_a_token_is_printed_once_listed_without_itself_and_revoked(database: Pat
     (revoked,) = ion.lines("merchant", "token", "default", "--revoke", "nightly")
     assert revoked["revoked_at"] is not None
     ion.run("merchant", "token", "default", "--revoke", "nightly", status=1)
-    ion.run("web", status=3)
-    assert "web_port is not set" in ion.messages
+    without = IonHere(database.parent, ION_WEB_PORT="none")
+    without.run("web", status=3)
+    assert "web_port is none" in without.messages
 
 
 @pytest.mark.long
@@ -522,7 +526,50 @@ def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path,
         process.communicate()
 
 
-def test_the_service_delivers_and_serves_files_where_a_port_is_set(sqlite_store: Store, tmp_path: Path) -> None:
+def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_a_port_of_ones_choice_it_is_told(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    usual = Settings(data_dir=tmp_path / "data", smtp_port=0, readers=1)
+    with socket.socket() as other:
+        with suppress(OSError):  # somebody else may have it already
+            other.bind((usual.web_host, usual.web_port))
+            other.listen()
+        service = Service(usual, sqlite_store, nightly=False)
+        with capture_logs() as told:
+            service.start()
+        try:
+            assert service.web is None
+            with smtplib.SMTP("127.0.0.1", service.listener.port) as client:
+                client.sendmail("a@b.example", sqlite_store.merchant("default").addresses[0], "Subject: x\r\n\r\n")
+        finally:
+            service.stop()
+    (cause,) = (line["cause"] for line in told if line["event"] == "no web server")
+    assert f"web_port {usual.web_port} cannot be bound" in cause
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        chosen = usual.model_copy(update={"web_port": other.getsockname()[1]})
+        with pytest.raises(SettingError, match="cannot be bound"):
+            Service(chosen, sqlite_store, nightly=False).start()
+
+
+@pytest.mark.long
+def test_serve_writes_the_address_at_which_the_first_user_is_made(tmp_path: Path) -> None:
+    process = Ion(tmp_path).start("serve", "--smtp-port", "0", "--web-port", "0")
+    assert process.stderr is not None
+    try:
+        told = (json.loads(line) for line in process.stderr)
+        address = next(line["address"] for line in told if "address" in line)
+        with urlopen(address, timeout=60) as answer:
+            assert b'name="password"' in answer.read()
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_service_delivers_and_serves_files_unless_there_is_to_be_no_port(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
     settings = Settings(data_dir=tmp_path / "data", web_port=0, smtp_port=0, readers=1)
     service = Service(settings, sqlite_store, nightly=False)
     service.start()
@@ -538,4 +585,5 @@ def test_the_service_delivers_and_serves_files_where_a_port_is_set(sqlite_store:
     finally:
         service.stop()
     assert (settings.exports / "default" / "latest-standard.csv").read_bytes() == b"one"
-    assert Service(Settings(data_dir=tmp_path / "data", smtp_port=0), sqlite_store, nightly=False).web is None
+    without = Settings(data_dir=tmp_path / "data", smtp_port=0, web_port=None)
+    assert Service(without, sqlite_store, nightly=False).web is None

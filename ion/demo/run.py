@@ -78,7 +78,7 @@ def run_demo(directory: Path | None) -> bool:
     if (folder / "ion.db").exists():
         raise IonError(f"{folder} already holds a database; name another folder for the demo")
     set_up_logs("warning")
-    settings = Settings(data_dir=folder, smtp_port=0, sender="Global orders <ion@platform.example>")
+    settings = Settings(data_dir=folder, smtp_port=0, web_port=None, sender="Global orders <ion@platform.example>")
     console = Console()
     store = open_store(settings.store_url, mail_domain=settings.mail_domain)
     try:
