@@ -168,6 +168,7 @@ def test_the_program_ends_well_however_often_it_is_told_to(tmp_path: Path) -> No
         process.wait()
 
 
+@pytest.mark.long
 def test_the_program_ends_whichever_of_its_threads_is_given_the_signal(tmp_path: Path) -> None:
     process = Ion(tmp_path / "data").start("serve", "--smtp-port", "0")
     try:

@@ -117,6 +117,7 @@ def test_a_spreadsheet_keeps_every_value_in_every_language(folder: Path, locale:
         assert different == []
 
 
+@pytest.mark.long
 def test_a_csv_for_excel_keeps_every_value_in_its_own_language_and_calculates_nothing(
     folder: Path, locale: str
 ) -> None:
@@ -149,9 +150,8 @@ def active(book: openpyxl.Workbook) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "delimiter", [",", pytest.param(";", marks=pytest.mark.long), pytest.param("\t", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_csv_for_excel_calculates_nothing_where_the_wrong_delimiter_is_taken(folder: Path, delimiter: str) -> None:
     profile = PROFILES["excel-de" if delimiter == "," else "excel-en"]
     path = folder / f"wrong-{ord(delimiter)}.csv"

@@ -116,6 +116,7 @@ def listed(config: str, data_dir: Path, *arguments: str) -> list[Any]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_fetch_stores_reads_and_tells_and_a_server_that_is_down_stops_no_other(tmp_path: Path, dovecot: Server) -> None:
     user = uuid.uuid4().hex
     dovecot.deliver(user, [mail(1), mail(2)])

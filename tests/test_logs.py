@@ -160,6 +160,7 @@ def _talk(port: int, address: str, mails: list[bytes]) -> list[str]:
     return replies + _session(port, begin, cut=b"DATA\r\nSubject: mkrcutq\r\n\r\nmkrcutbodyq")
 
 
+@pytest.mark.long
 def test_no_marker_of_a_mail_or_an_order_is_in_any_log(ion: Ion, tmp_path: Path) -> None:
     mail = _order_mail(ion)
     store = open_store(f"sqlite:///{ion.data_dir / 'ion.db'}")

@@ -422,7 +422,7 @@ def test_every_letter_and_digit_changed_in_a_small_mail_is_noticed_and_named(kin
 
 
 @pytest.mark.parametrize(
-    "tag", ["en", "de", "ar", *(pytest.param(tag, marks=pytest.mark.long) for tag in ("fr", "pl", "ru", "ja"))]
+    "tag", ["en", "ar", *(pytest.param(tag, marks=pytest.mark.long) for tag in ("de", "fr", "pl", "ru", "ja"))]
 )
 @pytest.mark.parametrize("kind", ["text", "html"])
 @pytest.mark.parametrize(("values", "others"), [(4, 1), pytest.param(8, 3, marks=pytest.mark.long)])

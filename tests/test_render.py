@@ -515,7 +515,7 @@ def test_text_about_the_original_order_cannot_pass_for_a_notification(tag: str) 
 
 @pytest.mark.parametrize(
     ("order", "tag"),
-    one_in(4, (full_order(), full_order(hub=False), small_order(), *guarded_orders().values()), tags()),
+    one_in(8, (full_order(), full_order(hub=False), small_order(), *guarded_orders().values()), tags()),
 )
 def test_the_built_in_templates_lose_nothing(order: Order, tag: str) -> None:
     result = rendered(order, tag, read_back=read_message)

@@ -300,6 +300,7 @@ def test_check_warns_of_what_mail_programs_drop_or_block(tmp_path: Path, put_in:
     assert warning.kind == "warning" and told in warning.message
 
 
+@pytest.mark.long
 def test_warnings_and_errors_are_printed_and_only_errors_fail(ion: Ion, tmp_path: Path) -> None:
     folder = own(tmp_path / "templates", HTML_NAME, '<div class="page">', '<div class="page"><form></form>')
     (line,) = ion.lines("template", "check", folder, "--language", "en")

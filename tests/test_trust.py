@@ -137,7 +137,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 # Forged
 
 
-@pytest.mark.parametrize("name", one_in(4, FORGERIES))
+@pytest.mark.parametrize("name", one_in(8, FORGERIES))
 def test_a_forged_mail_is_not_exported_by_default_nor_where_all_are_believed(name: str, running: Running) -> None:
     number = list(FORGERIES).index(name)
     trusting = running.shop(f"trusting-{number}", *BELIEVING)

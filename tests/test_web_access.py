@@ -330,7 +330,7 @@ def test_whoever_may_is_shown_the_page_without_anything_of_another_merchant(quie
                 assert OTHER not in _all_of(answer), visitor
 
 
-@pytest.mark.parametrize("case", one_in(4, CHANGING), ids=str)
+@pytest.mark.parametrize("case", one_in(8, CHANGING), ids=str)
 def test_whoever_may_change_something_may(town: Town, case: Case) -> None:
     for role in (Role.READER, Role.STAFF, Role.ADMIN, None):
         browser = town.visitor("all", admin=True) if role is None else town.visitor(role, own=role.value)

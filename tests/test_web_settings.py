@@ -369,6 +369,7 @@ def account(port: int, **values: Any) -> ImapAccount:
     )
 
 
+@pytest.mark.long
 def test_an_account_of_the_settings_is_tried_without_changing_anything(
     sqlite_store: Store, tmp_path: Path, pymap: Server
 ) -> None:
