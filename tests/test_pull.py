@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import os
+import re
 import shutil
 import smtplib
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -565,6 +568,30 @@ def test_serve_writes_the_address_at_which_the_first_user_is_made(tmp_path: Path
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.long
+def test_at_a_terminal_the_address_of_the_page_stands_in_a_line_of_its_own(tmp_path: Path) -> None:
+    def said(ion: Ion) -> str:
+        theirs, ours = os.openpty()
+        with open(theirs, "rb", buffering=0) as terminal:
+            process = subprocess.Popen(ion.command("web", "--web-port", "0"), env=ion.environment, stderr=ours)
+            os.close(ours)
+            text = b""
+            try:
+                while not re.search(rb"http://\S+\r\n\r\n", text):
+                    text += terminal.read(1000)
+            finally:
+                process.terminate()
+                process.wait(60)
+        return text.decode().replace("\r\n", "\n")
+
+    ion = Ion(tmp_path)
+    first = said(ion)
+    code = (tmp_path / "setup-code").read_text().strip()
+    assert re.search(rf"\n\n    http://127\.0\.0\.1:[0-9]+/setup\?code={code}\n\n", first)
+    ion.run("user", "add", "ana", "--admin", "--password-file", "-", stdin=b"correct horse battery")
+    assert re.search(r"\nThe staff page: http://127\.0\.0\.1:[0-9]+\n\n", said(ion))
 
 
 def test_the_service_delivers_and_serves_files_unless_there_is_to_be_no_port(

@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+import sys
 import threading
 from contextlib import suppress
 
@@ -15,7 +16,7 @@ from ion.inbox.tls import Certificate
 from ion.store import Store
 from ion.web.app import make_app
 from ion.web.connection import Connection
-from ion.web.setup_code import forget_setup_code, setup_address
+from ion.web.setup_code import forget_setup_code, page_address, setup_address
 
 log = structlog.get_logger("ion.web")
 
@@ -84,8 +85,11 @@ class WebServer:
         try:
             if self._store.has_users():
                 forget_setup_code(self._settings)  # of one that was made on the command line
+                _tell_person(f"The staff page: {page_address(self._settings, self.port)}")
             else:
-                log.warning("no user yet: make the first one", address=setup_address(self._settings, self.port))
+                address = setup_address(self._settings, self.port)
+                log.warning("no user yet: make the first one", address=address)
+                _tell_person(f"To make the first user of the staff page, open\n\n    {address}")
         except IonError as error:  # files are served all the same
             log.warning("no user yet, and no way to make the first one", cause=str(error))
 
@@ -100,3 +104,11 @@ class WebServer:
 
         context.sni_callback = newest  # called for clients that name no server too
         return context
+
+
+def _tell_person(text: str) -> None:
+    """Who sits at the terminal looks for no address in a line of JSON."""
+    with suppress(OSError, ValueError):  # as logs
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\n{text}\n\n")
+            sys.stderr.flush()

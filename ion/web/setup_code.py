@@ -41,11 +41,15 @@ def forget_setup_code(settings: Settings) -> None:
 
 def setup_address(settings: Settings, port: int | None = None) -> str:
     """The address of the page that makes the first user. `port`: that the web server has; None: of the settings."""
+    return f"{page_address(settings, port)}/setup?code={setup_code(settings)}"
+
+
+def page_address(settings: Settings, port: int | None = None) -> str:
+    """The address of the staff page, `port` as above."""
     scheme = "http" if settings.web_tls_certificate is None else "https"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.web_host, settings.web_host)  # noqa: S104
     host = f"[{host}]" if ":" in host else host
-    base = settings.web_url or f"{scheme}://{host}:{port or settings.web_port or 8080}"
-    return f"{base}/setup?code={setup_code(settings)}"
+    return settings.web_url or f"{scheme}://{host}:{port or settings.web_port or 8080}"
 
 
 def _kept(settings: Settings) -> str:
