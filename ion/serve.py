@@ -97,7 +97,7 @@ class Service:
 
         self.schedule = Schedule(store, jobs) if nightly else None
         self.web = _web_server(store, settings)
-        self._is_port_asked_for = "web_port" in settings.model_fields_set
+        self._is_page_asked_for = not {"web_host", "web_port"}.isdisjoint(settings.model_fields_set)
         self.retention = Retention(store, settings) if nightly else None
         self.alerting = Alerting(store, settings) if nightly else None
         self._worker_thread = threading.Thread(target=self.worker.run, args=(self._stopping,), name="worker")
@@ -128,7 +128,7 @@ class Service:
             if self.web:
                 self.web.start()
         except SettingError as error:
-            if self._is_port_asked_for:
+            if self._is_page_asked_for:
                 raise
             # Whatever else has the usual port keeps no mail out.
             log.warning("no web server", cause=str(error), remedy="set web_port to another port, or to none")

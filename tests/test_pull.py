@@ -529,7 +529,7 @@ def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path,
         process.communicate()
 
 
-def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_a_port_of_ones_choice_it_is_told(
+def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_an_address_of_ones_choice_it_is_told(
     sqlite_store: Store, tmp_path: Path
 ) -> None:
     usual = Settings(data_dir=tmp_path / "data", smtp_port=0, readers=1)
@@ -549,9 +549,9 @@ def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_a_port_of_on
     (cause,) = (line["cause"] for line in told if line["event"] == "no web server")
     assert f"web_port {usual.web_port} cannot be bound" in cause
     with socket.create_server(("127.0.0.1", 0)) as other:
-        chosen = usual.model_copy(update={"web_port": other.getsockname()[1]})
-        with pytest.raises(SettingError, match="cannot be bound"):
-            Service(chosen, sqlite_store, nightly=False).start()
+        for chosen in ({"web_port": other.getsockname()[1]}, {"web_host": "192.0.2.1"}):
+            with pytest.raises(SettingError, match="cannot be bound"):
+                Service(usual.model_copy(update=chosen), sqlite_store, nightly=False).start()
 
 
 @pytest.mark.long
