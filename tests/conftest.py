@@ -1,5 +1,6 @@
 """What all tests share: servers and databases of the session, which a module that imported them would start anew."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +30,11 @@ __all__ = [
     "store",
     "store_url",
 ]
+
+
+# Not to the `sys.stdout` of the moment, which pytest reads, empties and closes while threads of servers may write to
+# it: CPython 3.11 then writes to memory that is not its own, and some later test dies of it.
+structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.__stderr__))
 
 
 @pytest.fixture(autouse=True)

@@ -68,6 +68,7 @@ class IonHere(Ion):
         given, out, messages = (io.TextIOWrapper(io.BytesIO(octets), "utf-8") for octets in (stdin, b"", b""))
         streams: dict[str, Any] = {"stdin": given, "stdout": out, "stderr": messages}
         ended: object = None
+        logs = structlog.get_config()
         with (
             patch.dict(os.environ, self.environment, clear=True),
             patch.multiple(sys, argv=["ion", *map(str, arguments)], **streams),
@@ -76,7 +77,7 @@ class IonHere(Ion):
                 main()
             except SystemExit as end:
                 ended = end.code
-        structlog.reset_defaults()  # else later logs of the tests would go to what is closed now
+        structlog.configure(**logs)  # else later logs of the tests would go to what is closed now
         for stream in (out, messages):
             stream.flush()
         self.messages = messages.buffer.getvalue().decode()

@@ -525,8 +525,9 @@ class Commands:
         self._environment = {"ION_DATA_DIR": str(data_dir), **settings}
 
     def lines(self, *arguments: str | int | Path, status: int = 0) -> list[Any]:
+        logs = structlog.get_config()
         done = CliRunner().invoke(app, [*map(str, arguments)], env=self._environment)
-        structlog.reset_defaults()  # the command's logs went to a stream that is closed now
+        structlog.configure(**logs)  # the command's logs went to a stream that is closed now
         error = done.exception
         assert (error.exit_status if isinstance(error, IonError) else done.exit_code) == status, done.output
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
