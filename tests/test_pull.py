@@ -532,11 +532,11 @@ def test_the_web_server_alone_says_its_port_and_ends_at_a_signal(database: Path,
 def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_an_address_of_ones_choice_it_is_told(
     sqlite_store: Store, tmp_path: Path
 ) -> None:
-    usual = Settings(data_dir=tmp_path / "data", smtp_port=0, readers=1)
-    with socket.socket() as other:
-        with suppress(OSError):  # somebody else may have it already
-            other.bind((usual.web_host, usual.web_port))
-            other.listen()
+    settings = Settings(data_dir=tmp_path / "data", smtp_port=0, readers=1)
+    with socket.create_server((settings.web_host, 0)) as other:
+        chosen = settings.model_copy(update={"web_port": other.getsockname()[1]})
+        usual = chosen.model_copy()
+        usual.model_fields_set.discard("web_port")  # as if it were the default
         service = Service(usual, sqlite_store, nightly=False)
         with capture_logs() as told:
             service.start()
@@ -546,12 +546,11 @@ def test_another_program_at_the_usual_port_keeps_no_mail_out_and_at_an_address_o
                 client.sendmail("a@b.example", sqlite_store.merchant("default").addresses[0], "Subject: x\r\n\r\n")
         finally:
             service.stop()
-    (cause,) = (line["cause"] for line in told if line["event"] == "no web server")
-    assert f"web_port {usual.web_port} cannot be bound" in cause
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        for chosen in ({"web_port": other.getsockname()[1]}, {"web_host": "192.0.2.1"}):
+        (cause,) = (line["cause"] for line in told if line["event"] == "no web server")
+        assert f"web_port {usual.web_port} cannot be bound" in cause
+        for asked_for in (chosen, settings.model_copy(update={"web_host": "192.0.2.1"})):
             with pytest.raises(SettingError, match="cannot be bound"):
-                Service(usual.model_copy(update=chosen), sqlite_store, nightly=False).start()
+                Service(asked_for, sqlite_store, nightly=False).start()
 
 
 @pytest.mark.long
