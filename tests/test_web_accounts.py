@@ -14,6 +14,7 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from ion.config import Settings
 from ion.errors import SettingError
@@ -428,16 +429,15 @@ def test_who_guesses_setup_codes_waits(sqlite_store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_the_server_tells_the_setup_address_while_there_is_no_user(
-    sqlite_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_server_tells_the_setup_address_while_there_is_no_user(sqlite_store: Store, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, web_port=0)
     for told in (True, False):
         server = WebServer(sqlite_store, settings)
-        server.start()
-        server.stop()
+        with capture_logs() as logs:
+            server.start()
+            server.stop()
         address = f"http://127.0.0.1:{server.port}/setup?code="
-        assert (address in capsys.readouterr().out) == told == (tmp_path / "setup-code").exists()
+        assert (address in str(logs)) == told == (tmp_path / "setup-code").exists()
         sqlite_store.add_user(f"user-{told}", None)
 
 
