@@ -258,7 +258,11 @@ class Settings(BaseSettings):
     @field_validator("web_port", mode="before")
     @classmethod
     def _may_be_none(cls, value: Any) -> Any:
-        return None if value == "none" else value  # TOML and environments have no word for it
+        if isinstance(value, str) and not value.isdecimal():
+            if value != "none":  # TOML and environments have no word of their own for it
+                raise ValueError("give the number of a port, or none")
+            return None
+        return value
 
     @field_validator("web_url")
     @classmethod

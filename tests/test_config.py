@@ -52,6 +52,9 @@ def test_a_web_server_is_there_unless_its_port_is_none(
         monkeypatch.setenv("ION_WEB_PORT", "none")
     assert load_settings({}, config).web_port is None
     assert load_settings({"web_port": 8081}, config).web_port == 8081
+    monkeypatch.setenv("ION_WEB_PORT", "off")
+    with pytest.raises(SettingError, match=r"web_port = 'off'.*give the number of a port, or none"):
+        load_settings({})
 
 
 def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:

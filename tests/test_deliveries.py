@@ -450,7 +450,7 @@ def test_a_delivery_that_hangs_does_not_hold_up_the_end_and_is_made_when_it_goes
 # Readers
 
 
-@pytest.mark.parametrize("reads", [300, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("reads", [1000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_whoever_reads_while_files_are_delivered_sees_them_whole_and_never_an_older_one(
     tmp_path: Path, reads: int
 ) -> None:

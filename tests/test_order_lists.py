@@ -159,9 +159,8 @@ def test_all_orders_with_a_word_are_found_where_it_was_common_lately_and_rare_be
     rest = store.order_page("default", OrderFilters(text="ann"), page.older, limit=500)
     assert [one.order_number for one in (*page.orders, *rest.orders)] == expected
     assert numbers(store, "ann") == expected
-    assert [one.order.order_number for one in store.orders_of_filters("default", OrderFilters(text="ann"))] == expected[
-        ::-1
-    ]
+    exported = store.orders_of_filters("default", OrderFilters(text="ann"))
+    assert [one.order.order_number for one in exported] == expected[::-1]
     assert store.count_orders("default", OrderFilters(text="ann"), 8) == (8, False)
 
 

@@ -475,9 +475,8 @@ class _WayInPostgresql(_Way):
         )
 
     def _number(self, limit: int, words_of: str, values: Sequence[Any]) -> int:
-        return self.asked.numbers(f"SELECT count(*) FROM (SELECT 1 FROM {words_of} LIMIT ?) AS found", *values, limit)[
-            0
-        ]
+        counted = f"SELECT count(*) FROM (SELECT 1 FROM {words_of} LIMIT ?) AS found"
+        return self.asked.numbers(counted, *values, limit)[0]
 
     @property
     def _words_walked_by(self) -> tuple[str, list[Any]]:
